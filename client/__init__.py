@@ -1,0 +1,1 @@
+"""The hospital's side: archive → learning → gate → link."""

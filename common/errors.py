@@ -1,0 +1,66 @@
+"""Refusals a person can act on: what is wrong, where, and how to mend it, with a numbered exit code.
+
+The table of codes with their mends is ``docs/errors.md``.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import final
+
+
+class ExitCode(IntEnum):
+    """Exit status of the three commands. Numbers are stable: they are never reused for another meaning."""
+
+    OK = 0
+    USAGE = 2
+    STUDY_INVALID = 10
+    SETTINGS_INVALID = 11
+    STUDY_NOT_APPROVED = 12
+    ARCHIVE_EMPTY = 20
+    ARCHIVE_UNREADABLE = 21
+    COHORT_TOO_SMALL = 22
+    IMAGE_INVALID = 23
+    DISK_FULL = 30
+    DISK_UNWRITABLE = 31
+    PORT_IN_USE = 40
+    COORDINATOR_UNREACHABLE = 41
+    COORDINATOR_REFUSED_SITE = 42
+    BUNDLE_REFUSED = 43
+    SUPERLINK_FAILED = 44
+    TOO_FEW_SITES = 50
+    EXCHANGE_INVALID = 51
+    EGRESS_REFUSED = 52
+    LEDGER_BROKEN = 53
+    ROLE_REFUSED = 54
+    TRAINING_DIVERGED = 60
+    GEOMETRY_INVALID = 61
+    RUN_INVALID = 70
+    CHILD_FAILED = 71
+    INTERRUPTED = 130
+
+
+@final
+class Refusal(Exception):
+    """One line that says what is wrong, where, and how to mend it.
+
+    Args:
+        code: the numbered exit code the process ends with if nothing handles the refusal.
+        what: what is wrong, e.g. ``"no space left on device"``.
+        where: the file, field, address or message concerned. Never a patient's name, id or UID.
+        mend: what the reader can do about it.
+    """
+
+    def __init__(self, code: ExitCode, what: str, *, where: str, mend: str) -> None:
+        self.code = code
+        self.what = _one_line(what)
+        self.where = _one_line(where)
+        self.mend = _one_line(mend)
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        return f"{self.what} [{self.where}]; {self.mend} (exit {int(self.code)})"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

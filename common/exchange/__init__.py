@@ -1,0 +1,50 @@
+"""The wire contract: every message, weight bucket and statistic that may travel, packed and unpacked only here."""
+
+from common.exchange.messages import (
+    CohortFlow,
+    EvaluateReply,
+    EvaluateRequest,
+    Kind,
+    MethodStatistics,
+    MetricSums,
+    RefusalCode,
+    RegisterReply,
+    RegisterRequest,
+    Reply,
+    Request,
+    Role,
+    TrainLosses,
+    TrainReply,
+    TrainRequest,
+)
+from common.exchange.records import WEIGHT_RECORDS, pack, read_reply, read_request, unpack_weights
+from common.exchange.weights import Manifest, TensorSpec, Weights, manifest_of, weights_of, weights_sha256
+
+__all__ = [
+    "WEIGHT_RECORDS",
+    "CohortFlow",
+    "EvaluateReply",
+    "EvaluateRequest",
+    "Kind",
+    "Manifest",
+    "MethodStatistics",
+    "MetricSums",
+    "RefusalCode",
+    "RegisterReply",
+    "RegisterRequest",
+    "Reply",
+    "Request",
+    "Role",
+    "TensorSpec",
+    "TrainLosses",
+    "TrainReply",
+    "TrainRequest",
+    "Weights",
+    "manifest_of",
+    "pack",
+    "read_reply",
+    "read_request",
+    "unpack_weights",
+    "weights_of",
+    "weights_sha256",
+]

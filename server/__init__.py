@@ -1,0 +1,1 @@
+"""The coordinator's side: consortium, link, rounds, report."""
