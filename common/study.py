@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self, final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from common.errors import ExitCode, Refusal
+from common.documents import parse_document, read_document
+from common.errors import ExitCode
 from common.geometry import Geometry, Grid
-
-MAX_STUDY_BYTES = 64 * 1024
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -230,7 +228,7 @@ class Study(_Section):
         Raises:
             Refusal: ``STUDY_INVALID`` if the file is missing, too large, not TOML, or does not describe a study.
         """
-        return cls.from_text(_read_text(path), where=str(path))
+        return read_document(cls, path, ExitCode.STUDY_INVALID)
 
     @classmethod
     def from_text(cls, text: str, *, where: str) -> Self:
@@ -239,12 +237,7 @@ class Study(_Section):
         Raises:
             Refusal: ``STUDY_INVALID`` naming the first field that is wrong.
         """
-        try:
-            return cls.model_validate(tomllib.loads(text))
-        except tomllib.TOMLDecodeError as error:
-            raise _invalid(f"not TOML: {error}", where, "correct the syntax at the position named") from error
-        except ValidationError as error:
-            raise _first_fault(error, where) from error
+        return parse_document(cls, text, where, ExitCode.STUDY_INVALID)
 
     def canonical_json(self) -> str:
         """The study as JSON with sorted keys and no spaces: equal studies give equal bytes."""
@@ -255,25 +248,3 @@ class Study(_Section):
     def sha256(self) -> str:
         """The study's identity: SHA-256 of its canonical JSON, in hex."""
         return hashlib.sha256(self.canonical_json().encode("ascii")).hexdigest()
-
-
-def _read_text(path: Path) -> str:
-    mend = "name a readable study file, e.g. configs/demo.toml"
-    try:
-        if path.stat().st_size > MAX_STUDY_BYTES:
-            raise _invalid(f"larger than {MAX_STUDY_BYTES} bytes", str(path), mend)
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise _invalid(f"unreadable study ({type(error).__name__})", str(path), mend) from error
-
-
-def _first_fault(error: ValidationError, where: str) -> Refusal:
-    fault = error.errors(include_url=False, include_input=False)[0]
-    field = ".".join(str(part) for part in fault["loc"]) or "study"
-    if fault["type"] == "extra_forbidden":
-        return _invalid(f"unknown key '{field}'", where, "remove it, or correct its spelling")
-    return _invalid(f"{field}: {fault['msg']}", where, "correct this field")
-
-
-def _invalid(what: str, where: str, mend: str) -> Refusal:
-    return Refusal(ExitCode.STUDY_INVALID, what, where=where, mend=mend)

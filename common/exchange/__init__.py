@@ -1,5 +1,12 @@
 """The wire contract: every message, weight bucket and statistic that may travel, packed and unpacked only here."""
 
+from common.exchange.contract import (
+    build_network,
+    evaluate_manifests,
+    networks_that_travel,
+    on_the_wire,
+    train_manifests,
+)
 from common.exchange.messages import (
     CohortFlow,
     EvaluateReply,
@@ -40,10 +47,15 @@ __all__ = [
     "TrainReply",
     "TrainRequest",
     "Weights",
+    "build_network",
+    "evaluate_manifests",
     "manifest_of",
+    "networks_that_travel",
+    "on_the_wire",
     "pack",
     "read_reply",
     "read_request",
+    "train_manifests",
     "unpack_weights",
     "weights_of",
     "weights_sha256",

@@ -1,0 +1,7 @@
+"""What may leave: the one gate, its ledger, and the studies this site has approved."""
+
+from client.gate.approvals import Approvals
+from client.gate.egress import Gate, Released
+from client.gate.ledger import Ledger, LedgerEntry
+
+__all__ = ["Approvals", "Gate", "Ledger", "LedgerEntry", "Released"]

@@ -1,0 +1,80 @@
+"""A site's settings: one TOML file the site engineer owns. Relative paths count from that file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self, final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from common.documents import read_document
+from common.errors import ExitCode
+from common.exchange import Role
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@final
+class CoordinatorSettings(_Section):
+    """The line to the coordinator: outbound HTTPS only, through ``HTTPS_PROXY`` where that is set.
+
+    Attributes:
+        address: host and port.
+        ca_certificate: the coordinator's certificate authority, PEM.
+        private_key: this site's key, made by ``tomoray-site init``; it never leaves the site.
+    """
+
+    address: Annotated[str, Field(pattern=r"^[0-9A-Za-z.\[\]:_-]+:[0-9]{1,5}$")]
+    ca_certificate: Path
+    private_key: Path
+
+
+@final
+class SiteSettings(_Section):
+    """One hospital's installation.
+
+    Attributes:
+        name: the site's name in reports.
+        role: ``train``, or ``evaluate`` for a held-out site, which refuses every training request.
+        archive: folder with DICOM, only ever read.
+        state: folder for cohort cache, ledger and training state.
+        studies: study files this site approves; requests for any other study are refused.
+        device: ``cpu``, ``cuda``, or ``auto`` for a GPU where there is one.
+        threads: CPU threads for training and evaluation.
+        gallery_cases: cases shown on the local page after each evaluation; 0 switches the page off.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
+    role: Role
+    archive: Path
+    state: Path
+    studies: Annotated[tuple[Path, ...], Field(min_length=1)]
+    coordinator: CoordinatorSettings
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: Annotated[int, Field(ge=1, le=256)] = 1
+    gallery_cases: Annotated[int, Field(ge=0, le=100)] = 4
+
+    @classmethod
+    def from_toml(cls, path: Path) -> Self:
+        """Read settings.
+
+        Raises:
+            Refusal: ``SETTINGS_INVALID`` naming the first field that is wrong.
+        """
+        return read_document(cls, path, ExitCode.SETTINGS_INVALID)._rooted(path.resolve().parent)
+
+    def _rooted(self, folder: Path) -> Self:
+        line = self.coordinator
+        rooted_line = line.model_copy(
+            update={"ca_certificate": folder / line.ca_certificate, "private_key": folder / line.private_key}
+        )
+        return self.model_copy(
+            update={
+                "archive": folder / self.archive,
+                "state": folder / self.state,
+                "studies": tuple(folder / path for path in self.studies),
+                "coordinator": rooted_line,
+            }
+        )

@@ -1,0 +1,122 @@
+"""Files that survive a kill: written beside their place, synced, renamed. Failures become refusals."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import safetensors
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from common.errors import ExitCode, Refusal
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@contextmanager
+def disk_refusals(where: Path) -> Iterator[None]:
+    """Turns operating-system failures while writing ``where`` into refusals.
+
+    Raises:
+        Refusal: ``DISK_FULL`` if there is no space left, ``DISK_UNWRITABLE`` for any other failure.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise _disk_refusal(error, where) from error
+    except safetensors.SafetensorError as error:
+        # safetensors reports the operating system's failure as text only.
+        full = "No space left" in str(error) or "File too large" in str(error)
+        raise _disk_refusal(OSError(errno.ENOSPC if full else errno.EIO, str(error)), where) from error
+
+
+def write_atomic(path: Path, data: bytes, *, mode: int = 0o600) -> None:
+    """Write a file so that a reader sees the old bytes or the new ones, never a part.
+
+    Raises:
+        Refusal: ``DISK_FULL`` or ``DISK_UNWRITABLE``; the old file is untouched and no temporary file stays.
+    """
+    with disk_refusals(path), _replacing(path) as temporary:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], *, mode: int = 0o600) -> None:
+    """Write tensors as safetensors, atomically; raises as :func:`write_atomic` does."""
+    with disk_refusals(path), _replacing(path) as temporary:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)
+        temporary.chmod(mode)
+        sync(temporary)
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Tensors of a safetensors file, on the CPU.
+
+    Raises:
+        Refusal: ``RUN_INVALID`` if the file is missing or damaged.
+    """
+    try:
+        return load_file(path)
+    except (OSError, safetensors.SafetensorError) as error:
+        mend = "restore the file, or remove it to go back to the state before it"
+        raise Refusal(ExitCode.RUN_INVALID, "weights file missing or damaged", where=str(path), mend=mend) from error
+
+
+def append_line(path: Path, line: str, *, mode: int = 0o600) -> None:
+    """Append one line and sync it to disk before returning; raises as :func:`write_atomic` does."""
+    with disk_refusals(path):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, mode)
+        try:
+            _write_all(descriptor, f"{line}\n".encode())
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def make_folder(path: Path, *, mode: int = 0o700) -> Path:
+    """Create a folder and its parents; raises as :func:`write_atomic` does."""
+    with disk_refusals(path):
+        path.mkdir(mode=mode, parents=True, exist_ok=True)
+    return path
+
+
+def sync(path: Path) -> None:
+    """Flush a file or folder to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+        sync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def _disk_refusal(error: OSError, where: Path) -> Refusal:
+    if error.errno in _FULL:
+        mend = "free space on this disk, then start again: what was finished is kept"
+        return Refusal(ExitCode.DISK_FULL, "no space left on the disk", where=str(where), mend=mend)
+    mend = "give this user the right to write there, or name another folder"
+    what = f"cannot write ({os.strerror(error.errno) if error.errno else type(error).__name__})"
+    return Refusal(ExitCode.DISK_UNWRITABLE, what, where=str(where), mend=mend)

@@ -1,0 +1,38 @@
+"""The networks of a study, by name; their first weights follow from the study's seed alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from common.networks.consistency import ProjectorConsistency
+from common.networks.discriminator import PatchDiscriminator
+from common.networks.generator import Generator
+from common.networks.lifting import LiftingGenerator
+from common.study import Study
+
+_GENERATORS: dict[str, Callable[[Study], Generator]] = {"lifting": LiftingGenerator}
+_DISCRIMINATORS: dict[str, Callable[[Study], nn.Module]] = {"patch": PatchDiscriminator}
+
+
+def build_generator(study: Study) -> Generator:
+    """The study's generator with first weights drawn from the study's seed: every call gives the same bits.
+
+    Raises:
+        Refusal: ``STUDY_INVALID`` if the network cannot work on the study's grid and detector.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(study.optimisation.seed)
+        return _GENERATORS[study.networks.generator.name](study)
+
+
+def build_discriminator(study: Study) -> nn.Module:
+    """The study's discriminator, as :func:`build_generator` builds the generator."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(study.optimisation.seed + 1)
+        return _DISCRIMINATORS[study.networks.discriminator.name](study)
+
+
+__all__ = ["Generator", "ProjectorConsistency", "build_discriminator", "build_generator"]

@@ -1,0 +1,59 @@
+"""The two-dimensional half of the lifting generator: one U-Net reads both radiographs."""
+
+from __future__ import annotations
+
+from typing import final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from common.networks.blocks import ConvUnit, ResidualUnit
+
+HALVINGS = 4
+
+
+@final
+class RadiographEncoder(nn.Module):
+    """A U-Net (Ronneberger et al., MICCAI 2015) with shared weights; a channel tells it which view it reads.
+
+    Args:
+        width: channels at full resolution; they double twice and then stay.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        widths = [width * min(2**level, 4) for level in range(HALVINGS + 1)]
+        self.stem = ConvUnit(2, 2, width)
+        self.down = nn.ModuleList(
+            nn.Sequential(ConvUnit(2, inputs, outputs, stride=2), ResidualUnit(2, outputs))
+            for inputs, outputs in zip(widths, widths[1:], strict=False)
+        )
+        self.up = nn.ModuleList(
+            nn.Sequential(ConvUnit(2, coarse + fine, fine), ResidualUnit(2, fine))
+            for coarse, fine in zip(widths[:1:-1], widths[-2:0:-1], strict=True)
+        )
+        self.channels = (widths[1], widths[2])
+
+    def forward(self, radiographs: Tensor) -> tuple[Tensor, Tensor]:
+        """Features of both views at half and at quarter resolution.
+
+        Args:
+            radiographs: (B, 2, rows, columns), both divisible by 16.
+
+        Returns:
+            (B, 2, C0, rows / 2, columns / 2) and (B, 2, C1, rows / 4, columns / 4), with ``channels`` (C0, C1).
+        """
+        batch, views, rows, columns = radiographs.shape
+        view = torch.arange(views, dtype=radiographs.dtype, device=radiographs.device)
+        view = view.view(1, views, 1, 1).expand_as(radiographs)
+        images = torch.stack([radiographs, view], dim=2).reshape(batch * views, 2, rows, columns)
+        features = [self.stem(images.contiguous(memory_format=torch.channels_last))]
+        for down in self.down:
+            features.append(down(features[-1]))
+        held = [features[-1]]
+        for up, fine in zip(self.up, features[-2:0:-1], strict=True):
+            raised = functional.interpolate(held[-1], scale_factor=2, mode="nearest")
+            held.append(up(torch.cat([raised, fine], dim=1)))
+        half, quarter = (f.view(batch, views, *f.shape[1:]) for f in (held[-1], held[-2]))
+        return half, quarter

@@ -1,0 +1,109 @@
+"""The SuperLink's Control API: register site keys, start and stop runs. It has no authentication: loopback only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Self, final
+
+import httpx
+from flwr.common.serde import fab_to_proto
+from flwr.proto.control_pb2 import (
+    ListNodesRequest,
+    ListRunsRequest,
+    RegisterNodeRequest,
+    StartRunRequest,
+    StopRunRequest,
+)
+from flwr.supercore.control.control_http_client import ControlHttpClient
+from flwr.supercore.fab import Fab
+from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
+from flwr.supercore.primitives.asymmetric import bytes_to_public_key, public_key_to_bytes
+
+from common.errors import ExitCode, Refusal
+from common.trust import BUNDLE, BUNDLE_SHA256, load_public_key
+
+
+@final
+class Control:
+    """A client of the Control API; a context manager.
+
+    Args:
+        address: ``host:port`` of the SuperLink.
+        ca_certificate: PEM that verifies it.
+
+    Every method raises Refusal ``SUPERLINK_FAILED`` if the SuperLink does not answer or refuses.
+    """
+
+    def __init__(self, address: str, ca_certificate: bytes) -> None:
+        self._address = address
+        self._client = ControlHttpClient.from_server_address(
+            server_address=address,
+            insecure=False,
+            root_certificates=ca_certificate,
+            interceptors=[RuntimeVersionHttpInterceptor(component_name="flwr-cli")],
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def register_site(self, public_key: bytes, name: str) -> int:
+        """The node id of a site's key, which is registered first if need be.
+
+        Args:
+            public_key: one OpenSSH line.
+            name: shown in Flower's own listings.
+
+        Raises:
+            Refusal: ``SETTINGS_INVALID`` if the key is none.
+        """
+        key = public_key_to_bytes(load_public_key(public_key, where=f"public key of '{name}'"))
+        with self._refusing("register a site"):
+            for node in self._client.ListNodes(ListNodesRequest()).nodes_info:
+                if not node.unregistered_at and public_key_to_bytes(bytes_to_public_key(node.public_key)) == key:
+                    return int(node.node_id)
+            return int(self._client.RegisterNode(RegisterNodeRequest(public_key=key, name=name)).node_id)
+
+    def start_run(self, bundle: bytes = BUNDLE, bundle_sha256: str = BUNDLE_SHA256) -> int:
+        """The id of a new run of this release; its server task waits to be acquired."""
+        with self._refusing("start a run"):
+            response = self._client.StartRun(StartRunRequest(fab=fab_to_proto(Fab(bundle_sha256, bundle, {}))))
+        if not response.run_id:
+            raise self._refusal("start a run", "no run was created")
+        return int(response.run_id)
+
+    def stop_run(self, run_id: int) -> None:
+        """Stop a run; one that has finished is left as it is."""
+        with self._refusing("stop a run"):
+            if self._client.ListRuns(ListRunsRequest(run_id=run_id)).run_dict[run_id].status.status != "finished":
+                self._client.StopRun(StopRunRequest(run_id=run_id))
+
+    def run_status(self, run_id: int) -> str:
+        """Status of a run: ``pending``, ``starting``, ``running`` or ``finished:`` with ``completed``, ``failed``, …"""
+        with self._refusing("look a run up"):
+            runs = self._client.ListRuns(ListRunsRequest(run_id=run_id)).run_dict
+        status = runs[run_id].status
+        return f"{status.status}:{status.sub_status}" if status.sub_status else status.status
+
+    @contextmanager
+    def _refusing(self, task: str) -> Iterator[None]:
+        try:
+            yield
+        except httpx.HTTPStatusError as error:
+            raise self._refusal(task, f"HTTP {error.response.status_code}") from error
+        except (httpx.TransportError, ValueError) as error:
+            raise self._refusal(task, type(error).__name__) from error
+
+    def _refusal(self, task: str, why: str) -> Refusal:
+        mend = "see superlink.log; check that the address is the SuperLink's"
+        return Refusal(ExitCode.SUPERLINK_FAILED, f"could not {task} ({why})", where=self._address, mend=mend)

@@ -1,0 +1,59 @@
+"""Entry point of the SuperLink's own process: Flower's SuperLink with a patient database, dying with its parent.
+
+Run as ``python -m server.link.superlink_entry PARENT_PID`` followed by the options of ``flower-superlink``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+
+from common.trust import silence_flower
+
+BUSY_TIMEOUT_MS = 120_000
+"""How long SQLite waits for a lock. Flower's 5 s end in HTTP 500 when several sites upload hundreds of megabytes."""
+
+_PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent(parent: int) -> None:
+    """Have the kernel end this process when its parent ends, however that happens. Linux only; elsewhere a no-op.
+
+    The kernel counts the parent's starting thread as the parent: start the SuperLink from one that stays.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    # The parent may have gone before the request to the kernel was made.
+    if os.getppid() != parent:
+        sys.exit(f"parent process {parent} has ended")
+
+
+def be_patient(busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> None:
+    """Lengthen the busy timeout of every SQLite connection that Flower opens.
+
+    Call before anything imports ``flwr.supercore.sql_mixin``, which copies the pragmas.
+    """
+    import flwr.supercore.constant as constants
+
+    constants.SQLITE_PRAGMAS = tuple(
+        (name, str(busy_timeout_ms) if name == "busy_timeout" else value) for name, value in constants.SQLITE_PRAGMAS
+    )
+
+
+def main() -> None:
+    """Become the SuperLink."""
+    parent = int(sys.argv.pop(1))
+    silence_flower()
+    die_with_parent(parent)
+    be_patient()
+    from flwr.superlink.cli.flower_superlink import flower_superlink
+
+    sys.argv[0] = "flower-superlink"
+    flower_superlink()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+"""What every number in the report means: metrics and methods in words, with the study's window printed in full."""
+
+from __future__ import annotations
+
+from typing import final
+
+from pydantic import BaseModel, ConfigDict
+
+from common.metrics import BODY_HU, BONE_HU, BRAIN_HU, HIGHEST_PSNR_DB, SSIM_EDGE, SSIM_K1, SSIM_K2, SSIM_SIGMA
+from common.study import Study
+
+GENERATOR = "generator"
+PRINCIPAL = ("psnr_db", "ssim", "mae_hu")
+
+
+class _Definition(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@final
+class MetricDefinition(_Definition):
+    """One metric.
+
+    Attributes:
+        name: its key in the records.
+        label: its name in tables, without the unit.
+        unit: ``dB``, ``HU``, or empty.
+        decimals: decimals printed.
+        higher_is_better: the direction of improvement.
+        lowest, highest: bounds that no mean can lie outside.
+        text: the definition.
+    """
+
+    name: str
+    label: str
+    unit: str = ""
+    decimals: int = 3
+    higher_is_better: bool = True
+    lowest: float = -1e12
+    highest: float = 1e12
+    text: str
+
+    @property
+    def heading(self) -> str:
+        """Label with unit: ``PSNR, dB``."""
+        return f"{self.label}, {self.unit}" if self.unit else self.label
+
+
+@final
+class MethodDefinition(_Definition):
+    """One method of predicting a volume: the generator or a baseline."""
+
+    name: str
+    label: str
+    text: str
+
+
+_METHODS = (
+    MethodDefinition(
+        name=GENERATOR, label="Generator", text="the network trained in this run: two radiographs in, one CT volume out."
+    ),
+    MethodDefinition(
+        name="mean_volume",
+        label="Mean volume",
+        text="one volume for every case, which looks at no radiograph: what an average head scores.",
+    ),
+    MethodDefinition(
+        name="back_projection",
+        label="Back-projection",
+        text="both radiographs carried back along their rays into the volume, without training.",
+    ),
+)
+
+
+def window_text(study: Study) -> str:
+    """The HU window as printed beside metrics: ``−1000..1500 HU``."""
+    return f"{_number(study.window.low_hu)}..{_number(study.window.high_hu)} HU"
+
+
+def metric_definitions(study: Study) -> tuple[MetricDefinition, ...]:
+    """The metrics sites report, in the order of the tables; the words follow :mod:`common.metrics`."""
+    window, width = window_text(study), _number(study.window.width_hu)
+    ssim = (
+        f"Gaussian kernel of {SSIM_EDGE} voxels, σ {SSIM_SIGMA:g} voxels, population covariance, "
+        f"K₁ {SSIM_K1:g}, K₂ {SSIM_K2:g}"
+    )
+    bone = f"above {_number(BONE_HU)} HU"
+    brain = f"{_number(BRAIN_HU[0])}..{_number(BRAIN_HU[1])} HU"
+    return (
+        _decibel(
+            "psnr_db",
+            "PSNR",
+            f"Peak signal-to-noise ratio, dB, window {window}, data range {width} HU: 10·log₁₀ of {width}² over the mean "
+            f"squared error of all voxels, both volumes clipped to the window; at most {_number(HIGHEST_PSNR_DB)} dB.",
+        ),
+        _ratio(
+            "ssim",
+            "SSIM",
+            f"Structural similarity in 3D, window {window}, data range {width} HU: {ssim}; mean over the region where "
+            "the whole kernel lies inside the volume (valid).",
+        ),
+        _hounsfield("mae_hu", "MAE", f"Mean absolute error over all voxels, both volumes clipped to {window}."),
+        _decibel(
+            "psnr_body_db",
+            "PSNR in the body",
+            f"PSNR over the body mask of the true volume, window {window}, data range {width} HU. The body is the largest "
+            f"connected part above {_number(BODY_HU)} HU, with holes filled in each axial plane.",
+        ),
+        _ratio("ssim_body", "SSIM in the body", f"Mean of the SSIM map over the body mask, window {window}."),
+        _hounsfield("mae_body_hu", "MAE in the body", f"MAE over the body mask of the true volume, window {window}."),
+        _hounsfield("mae_bone_hu", "MAE in bone", f"MAE where the true volume lies {bone}, window {window}."),
+        _hounsfield(
+            "mae_brain_hu",
+            "MAE in brain",
+            f"MAE inside the body mask where the true volume lies in {brain}, window {window}. Soft tissue of scalp and "
+            "neck in that range counts too.",
+        ),
+        _ratio("bone_dice", "Bone Dice", f"Dice overlap of the voxels {bone} in the true and in the predicted volume.", 0),
+        _ratio(
+            "cosine_similarity",
+            "Cosine similarity",
+            f"Cosine of the angle between both volumes as vectors, clipped to {window}, the window's lower edge as zero.",
+        ),
+    )
+
+
+def metric_named(name: str, known: tuple[MetricDefinition, ...]) -> MetricDefinition:
+    """The definition of a metric; one that this release does not know is shown under its key."""
+    for definition in known:
+        if definition.name == name:
+            return definition
+    return MetricDefinition(name=name, label=name, text="Reported by the sites; this release holds no definition of it.")
+
+
+def method_named(name: str) -> MethodDefinition:
+    """The definition of a method; one that this release does not know is shown under its key."""
+    for definition in _METHODS:
+        if definition.name == name:
+            return definition
+    return MethodDefinition(name=name, label=name, text="reported by the sites; this release holds no description of it.")
+
+
+def method_order(name: str) -> tuple[int, str]:
+    """Sort key: the generator, then known baselines, then the rest by name."""
+    names = [definition.name for definition in _METHODS]
+    return (names.index(name), "") if name in names else (len(names), name)
+
+
+def _decibel(name: str, label: str, text: str) -> MetricDefinition:
+    return MetricDefinition(name=name, label=label, unit="dB", decimals=2, text=text)
+
+
+def _hounsfield(name: str, label: str, text: str) -> MetricDefinition:
+    return MetricDefinition(
+        name=name, label=label, unit="HU", decimals=1, higher_is_better=False, lowest=0, text=text
+    )
+
+
+def _ratio(name: str, label: str, text: str, lowest: float = -1) -> MetricDefinition:
+    return MetricDefinition(name=name, label=label, lowest=lowest, highest=1, text=text)
+
+
+def _number(value: float) -> str:
+    return f"{value:g}".replace("-", "−")

@@ -1,0 +1,114 @@
+"""Asking sites, with patience: a site that drops out in mid-round is asked again when it is back, until its deadline."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import final
+
+from flwr.app import ArrayRecord, RecordDict
+
+from common.errors import ExitCode, Refusal
+from common.exchange import Kind, RefusalCode
+from server.link import Answer, AnswerError, Line
+from server.rounds.record import Outcome
+
+POLL_S = 0.5
+
+
+@final
+class Asker:
+    """Asks over a line and counts what travels.
+
+    Args:
+        line: the line to the sites.
+        stop: true ends all waiting.
+    """
+
+    def __init__(self, line: Line, stop: Callable[[], bool]) -> None:
+        self.line = line
+        self._stop = stop
+        self._sent_bytes = 0
+        self._received_bytes = 0
+
+    def ask(self, requests: Mapping[str, RecordDict], kind: Kind, timeout_s: float) -> Iterator[Answer]:
+        """Answers as they complete, one for each site asked.
+
+        Raises:
+            Refusal: ``INTERRUPTED`` if asked to stop.
+        """
+        deadline = time.monotonic() + timeout_s
+        waiting = dict(requests)
+        while waiting:
+            lost: dict[str, RecordDict] = {}
+            self._sent_bytes += sum(array_bytes(record) for record in waiting.values())
+            for answer in self.line.ask(waiting, kind, max(deadline - time.monotonic(), 0.0), self._stop):
+                if answer.error is AnswerError.DISCONNECTED and time.monotonic() < deadline:
+                    lost[answer.site] = requests[answer.site]
+                    continue
+                self._received_bytes += array_bytes(answer.record) if answer.record is not None else 0
+                yield answer
+            self.check_stop()
+            yield from self._until_back(lost, deadline)
+            waiting = {site: record for site, record in lost.items() if time.monotonic() < deadline}
+
+    def take_traffic(self) -> tuple[int, int]:
+        """Bytes of weights sent and received since the last call."""
+        traffic = (self._sent_bytes, self._received_bytes)
+        self._sent_bytes = self._received_bytes = 0
+        return traffic
+
+    def check_stop(self) -> None:
+        """Raises ``Refusal`` with ``INTERRUPTED`` if asked to stop."""
+        if self._stop():
+            mend = "start the coordinator again: it resumes where it stood"
+            raise Refusal(ExitCode.INTERRUPTED, "stopped", where="round loop", mend=mend)
+
+    def pause(self, seconds: float) -> None:
+        """Sleep, waking for a stop. Raises as :meth:`check_stop` does."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.check_stop()
+            time.sleep(min(POLL_S, max(end - time.monotonic(), 0.0)))
+
+    def _until_back(self, lost: dict[str, RecordDict], deadline: float) -> Iterator[Answer]:
+        """Wait until one of the lost sites is online; at the deadline, give them all up."""
+        while lost and not lost.keys() & self.line.online():
+            if time.monotonic() >= deadline:
+                for site in sorted(lost):
+                    yield Answer(site=site, record=None, error=AnswerError.DISCONNECTED)
+                return
+            self.pause(POLL_S)
+
+
+def content(answer: Answer) -> RecordDict:
+    """The record of an answer.
+
+    Raises:
+        Refusal: ``EXCHANGE_INVALID`` saying how the site failed.
+    """
+    if answer.record is not None:
+        return answer.record
+    code = answer.refusal or RefusalCode.INTERNAL
+    said = {
+        AnswerError.REFUSED_BY_SITE: f"site answered {code.value}",
+        AnswerError.TIMED_OUT: "no reply before the deadline",
+        AnswerError.DISCONNECTED: "site went offline",
+    }
+    what = said[answer.error or AnswerError.TIMED_OUT]
+    raise Refusal(ExitCode.EXCHANGE_INVALID, what, where=answer.site, mend="look at the site's log")
+
+
+def outcome(answer: Answer) -> Outcome:
+    """How a failed answer counts in the participation matrix."""
+    if answer.record is not None:
+        return Outcome.REFUSED_BY_COORDINATOR
+    if answer.error is AnswerError.REFUSED_BY_SITE:
+        return Outcome.REFUSED_BY_SITE
+    return Outcome.TIMED_OUT
+
+
+def array_bytes(record: RecordDict) -> int:
+    """Bytes of weights in a record."""
+    arrays = (value for value in record.values() if isinstance(value, ArrayRecord))
+    return sum(len(array.data) for arrays_ in arrays for array in arrays_.values())

@@ -1,0 +1,107 @@
+"""What the coordinator checks of a reply before it counts for anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flwr.app import RecordDict
+from torch import Tensor
+
+from common.errors import ExitCode, Refusal
+from common.exchange import (
+    EvaluateReply,
+    EvaluateRequest,
+    Kind,
+    RegisterReply,
+    RegisterRequest,
+    Role,
+    TrainReply,
+    TrainRequest,
+    Weights,
+    read_reply,
+    train_manifests,
+    unpack_weights,
+)
+from common.study import Study
+from server.rounds.aggregation import check_update
+from server.rounds.record import SiteRecord
+
+
+def read_register(record: RecordDict, request: RegisterRequest, role: Role) -> RegisterReply:
+    """A registration whose role is the admitted one and whose case numbers fit it.
+
+    Raises:
+        Refusal: ``EXCHANGE_INVALID``, ``ROLE_REFUSED``.
+    """
+    reply = read_reply(record, Kind.REGISTER)
+    assert isinstance(reply, RegisterReply)  # noqa: S101 - the kind decides the type
+    unpack_weights(record, {})
+    _check_identity(reply.study_sha256, reply.run, request)
+    if reply.role is not role:
+        mend = "make the site's settings and the coordinator's admission name the same role"
+        raise Refusal(
+            ExitCode.ROLE_REFUSED, f"site says {reply.role.value}, admitted as {role.value}", where="role", mend=mend
+        )
+    if role is Role.EVALUATE and reply.train_cases:
+        raise _invalid("held-out site has training cases", "train_cases")
+    return reply
+
+
+def read_train(
+    record: RecordDict, request: TrainRequest, site: SiteRecord, study: Study, broadcast: Mapping[str, Weights]
+) -> tuple[TrainReply, dict[str, dict[str, Tensor]]]:
+    """A training reply and its weights, held against manifest, registration and broadcast.
+
+    Raises:
+        Refusal: ``EXCHANGE_INVALID``.
+    """
+    reply = read_reply(record, Kind.TRAIN)
+    assert isinstance(reply, TrainReply)  # noqa: S101 - the kind decides the type
+    _check_identity(reply.study_sha256, reply.run, request)
+    _check_round(reply.round, request.round)
+    if not 0 < reply.cases <= site.train_cases:
+        raise _invalid(f"{reply.cases} cases, registered {site.train_cases}", "cases")
+    weights = unpack_weights(record, train_manifests(study))
+    check_update(weights, broadcast, study.federation.max_update_norm)
+    return reply, weights
+
+
+def read_evaluate(record: RecordDict, request: EvaluateRequest, site: SiteRecord, study: Study) -> EvaluateReply:
+    """An evaluation reply whose statistics fit the registration and the study's minimum count.
+
+    Raises:
+        Refusal: ``EXCHANGE_INVALID``.
+    """
+    reply = read_reply(record, Kind.EVALUATE)
+    assert isinstance(reply, EvaluateReply)  # noqa: S101 - the kind decides the type
+    unpack_weights(record, {})
+    _check_identity(reply.study_sha256, reply.run, request)
+    _check_round(reply.round, request.round)
+    if reply.cases > site.evaluation_cases:
+        raise _invalid(f"{reply.cases} cases, registered {site.evaluation_cases}", "cases")
+    for method in reply.methods:
+        for name, sums in method.metrics.items():
+            _check_sums(sums.cases, sums.total, sums.total_of_squares, f"{method.method}.{name}")
+            if not study.privacy.minimum_cases <= sums.cases <= reply.cases:
+                raise _invalid(f"statistic over {sums.cases} of {reply.cases} cases", f"{method.method}.{name}")
+    return reply
+
+
+def _check_sums(cases: int, total: float, total_of_squares: float, where: str) -> None:
+    """Cauchy–Schwarz: n·Σx² ≥ (Σx)², up to rounding."""
+    if cases * total_of_squares < total * total * (1 - 1e-9) - 1e-9:
+        raise _invalid("sums of no real values: n·Σx² < (Σx)²", where)
+
+
+def _check_identity(study_sha256: str, run: str, request: RegisterRequest | TrainRequest | EvaluateRequest) -> None:
+    if (study_sha256, run) != (request.study_sha256, request.run):
+        raise _invalid("reply to another study or run", "study_sha256")
+
+
+def _check_round(got: int, asked: int) -> None:
+    if got != asked:
+        raise _invalid(f"reply to round {got}, asked for {asked}", "round")
+
+
+def _invalid(what: str, where: str) -> Refusal:
+    return Refusal(ExitCode.EXCHANGE_INVALID, what, where=where, mend="check the site's release, settings and log")
