@@ -153,6 +153,24 @@ class Geometry(BaseModel):
         return Geometry.model_validate(self.model_dump() | update)
 
 
+def expect_outside(geometry: Geometry, grid: Grid) -> None:
+    """Source and detector lie outside the volume in both views.
+
+    Raises:
+        Refusal: ``GEOMETRY_INVALID`` naming the view.
+    """
+    detector_mm = geometry.source_detector_mm - geometry.source_patient_mm
+    for beam in geometry.beams:
+        half_mm = grid.extent_mm[beam.along] / 2
+        if min(geometry.source_patient_mm, detector_mm) <= half_mm:
+            raise Refusal(
+                ExitCode.GEOMETRY_INVALID,
+                f"source or detector of the {beam.name} view lies inside the volume",
+                where="geometry",
+                mend=f"move both more than {half_mm:g} mm from the isocentre, or shrink the grid",
+            )
+
+
 def _centred(cells: int, pitch_mm: float) -> FloatArray:
     return np.asarray((np.arange(cells) - (cells - 1) / 2) * pitch_mm, dtype=np.float64)
 

@@ -9,15 +9,14 @@ Conventions of both images are those of :mod:`common.geometry`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Self, final
+from typing import final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from common.errors import ExitCode, Refusal
-from common.geometry import Beam, Geometry, Grid
-from common.lifting import Lifting, full_precision, hat_weights
+from common.geometry import Beam, FloatArray, Geometry, Grid
+from common.lifting import Lifting, RayModule
 
 AIR_HU = -1000.0
 
@@ -33,7 +32,7 @@ def mu_to_hu(mu_per_mm: Tensor, water_mu_per_mm: float) -> Tensor:
 
 
 @final
-class Projector(nn.Module):
+class Projector(RayModule):
     """The linear map A from a volume of attenuation to the line integrals of a radiograph pair.
 
     It has no parameters and an empty state: weights are recomputed from grid and geometry at each site. It computes in
@@ -49,9 +48,7 @@ class Projector(nn.Module):
     """
 
     def __init__(self, grid: Grid, geometry: Geometry) -> None:
-        super().__init__()
-        self.grid = grid
-        self.geometry = geometry
+        super().__init__(grid, geometry)
         self._lifting: Lifting | None = None
         for beam in geometry.beams:
             across, along_rows = _sweep_weights(grid, geometry, beam)
@@ -74,7 +71,7 @@ class Projector(nn.Module):
         """
         self._expect(mu_per_mm, (1, *self.grid.shape), "volume")
         with torch.autocast(mu_per_mm.device.type, enabled=False):
-            volumes = mu_per_mm.to(self._step).squeeze(1)
+            volumes = mu_per_mm.to(self._step.dtype).squeeze(1)
             return torch.stack([self._project(volume) for volume in volumes])
 
     def adjoint(self, integrals: Tensor) -> Tensor:
@@ -85,8 +82,24 @@ class Projector(nn.Module):
         """
         self._expect(integrals, (2, *self.geometry.detector_shape), "radiograph pair")
         with torch.autocast(integrals.device.type, enabled=False):
-            pairs = integrals.to(self._step) * self._step
+            pairs = integrals.to(self._step.dtype) * self._step
             return torch.stack([self._smear(pair[0], 0) + self._smear(pair[1], 1) for pair in pairs]).unsqueeze(1)
+
+    def project_checked(self, mu_per_mm: Tensor) -> Tensor:
+        """:meth:`forward` for volumes from outside: a voxel that is not finite would spoil every ray through it.
+
+        Raises:
+            Refusal: ``IMAGE_INVALID`` if a voxel is NaN or infinite; ``GEOMETRY_INVALID`` as :meth:`forward`.
+        """
+        if not mu_per_mm.isfinite().all():
+            raise Refusal(
+                ExitCode.IMAGE_INVALID,
+                "volume holds NaN or infinite attenuation",
+                where="projection",
+                mend="leave the case out, or repair its volume",
+            )
+        integrals: Tensor = self(mu_per_mm)
+        return integrals
 
     def lift(self, features: Tensor) -> Tensor:
         """Features carried back along the rays: (B, 2, C, rows, columns) to (B, 2, C, z, y, x).
@@ -139,18 +152,14 @@ class Projector(nn.Module):
                 mend="use the grid and geometry of the study",
             )
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        moved: Self = super()._apply(lambda tensor: full_precision(fn(tensor), tensor), recurse)  # type: ignore[no-untyped-call]
-        return moved
-
 
 def unfiltered_back_projection(projector: Projector, integrals: Tensor) -> Tensor:
     """The classical baseline: each ray's mean attenuation smeared back along the ray, the views averaged.
 
-    A ray's mean attenuation is its line integral over its path length in the volume. In each view a voxel takes the
-    mean over the rays that cross it, weighted by their share in it (Aᵀ(p / A1) / Aᵀ1, one SART step from zero: Andersen
-    and Kak, Ultrason Imaging 6:81, 1984); then the views that see the voxel are averaged, and a voxel that none sees is
-    air.
+    A ray's mean attenuation is its line integral p over its path length L in the volume. In each view a voxel takes the
+    mean over the rays that cross it, weighted by share and path length, Aᵀp / AᵀL in terms of the adjoint: weighting by
+    length keeps rays that only graze the grid from dominating its edge. The views that see a voxel are then averaged; a
+    voxel that none sees is air. Where attenuation is uniform the result is exact.
 
     Args:
         projector: the projector of the radiograph pair.
@@ -160,33 +169,35 @@ def unfiltered_back_projection(projector: Projector, integrals: Tensor) -> Tenso
         (B, 1, z, y, x), attenuation per mm.
     """
     lengths = projector.path_length_mm()
-    crossing = (lengths > 0).to(lengths)
-    means = integrals.to(lengths) * crossing / lengths.clamp(min=torch.finfo(lengths.dtype).tiny)
-    total, views = torch.zeros((), device=lengths.device), torch.zeros((), device=lengths.device)
-    for view in range(2):
-        only = torch.zeros_like(crossing)
-        only[:, view] = crossing[:, view]
-        share = projector.adjoint(only)
-        seen = (share > 0).to(share)
-        total = total + projector.adjoint(means * only) / torch.where(share > 0, share, 1.0)
-        views = views + seen
-    return total / views.clamp(min=1)
+    views = [torch.tensor([[[[1.0]], [[0.0]]]]), torch.tensor([[[[0.0]], [[1.0]]]])]
+    means, seen = [], []
+    for view in (mask.to(lengths) for mask in views):
+        weight = projector.adjoint(lengths * view)
+        seen.append((weight > 0).to(weight))
+        means.append(projector.adjoint(integrals.to(lengths) * view) / torch.where(weight > 0, weight, 1.0))
+    return (means[0] + means[1]) / (seen[0] + seen[1]).clamp(min=1)
 
 
 def _sweep_weights(grid: Grid, geometry: Geometry, beam: Beam) -> tuple[Tensor, Tensor]:
     """Column weights (plane, voxel, column) and row weights (row, plane * z), float64."""
-    half_mm = grid.extent_mm[beam.along] / 2
-    if geometry.source_patient_mm <= half_mm or geometry.source_detector_mm - geometry.source_patient_mm < half_mm:
-        raise _invalid(
-            f"{beam.name} source or detector lies inside the volume",
-            f"move both at least {half_mm:g} mm from the isocentre, or shrink the grid",
-        )
     magnified = torch.from_numpy(abs(grid.centres_mm(beam.along) - beam.source_mm)) / geometry.source_detector_mm
-    columns = hat_weights(magnified, geometry.column_centres_mm, grid.shape[beam.across], grid.voxel_mm)
-    rows = hat_weights(magnified, geometry.row_centres_mm, grid.shape[0], grid.voxel_mm)
+    columns = _hat_weights(magnified, geometry.column_centres_mm, grid, beam.across)
+    rows = _hat_weights(magnified, geometry.row_centres_mm, grid, 0)
     if not (columns.any() and rows.any()):
-        raise _invalid(f"no ray of the {beam.name} view crosses the volume", "choose smaller pixels or a larger grid")
+        raise Refusal(
+            ExitCode.GEOMETRY_INVALID,
+            f"no ray of the {beam.name} view crosses the volume",
+            where="geometry",
+            mend="choose smaller pixels or a larger grid",
+        )
     return columns.transpose(1, 2).contiguous(), rows.transpose(0, 1).reshape(rows.shape[1], -1).contiguous()
+
+
+def _hat_weights(magnified: Tensor, pixels_mm: FloatArray, grid: Grid, axis: int) -> Tensor:
+    """Linear interpolation where each pixel's ray meets each plane: (plane, pixel, voxel), float64."""
+    voxels = grid.shape[axis]
+    position = magnified[:, None] * torch.from_numpy(pixels_mm)[None, :] / grid.voxel_mm + (voxels - 1) / 2
+    return (1 - (position[:, :, None] - torch.arange(voxels)).abs()).clamp(min=0)
 
 
 def _ray_step_mm(grid: Grid, geometry: Geometry) -> Tensor:
@@ -194,7 +205,3 @@ def _ray_step_mm(grid: Grid, geometry: Geometry) -> Tensor:
     v = torch.from_numpy(geometry.row_centres_mm)[:, None] / geometry.source_detector_mm
     u = torch.from_numpy(geometry.column_centres_mm)[None, :] / geometry.source_detector_mm
     return grid.voxel_mm * torch.sqrt(1 + u * u + v * v)
-
-
-def _invalid(what: str, mend: str) -> Refusal:
-    return Refusal(ExitCode.GEOMETRY_INVALID, what, where="geometry", mend=mend)

@@ -1,9 +1,9 @@
 """Procedural heads: a skull, its contents and its soft tissue painted from implicit shapes, in milliseconds and HU.
 
-Canonical pose: the Frankfurt plane (lower orbital rims, ear canals) is horizontal at z = -20 mm, the mid-sagittal plane is
-x = 0, and the origin is the centre of the head's bounding box from vertex to chin and from nose to occiput. The average
-head spans x ±77 (ears ±84), y -112..99, z -113..104 mm; the neck continues below. Proportions follow adult craniometry
-(cranial length 177, breadth 144, basion to bregma 133, nasion to gnathion 117 mm, bone to bone).
+Canonical pose: the Frankfurt plane (lower orbital rims, ear canals) is horizontal at z = -20 mm, the mid-sagittal
+plane is x = 0, and the origin is about the centre of the head's bounding box from vertex to chin and nose to occiput.
+The average head spans x -79..79 with the ears, y -112..98, z -113..103 mm; the neck continues below. Proportions follow
+adult craniometry (cranial length 177, breadth 144, basion to bregma 133, nasion to gnathion 117 mm, bone to bone).
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def template_head(grid: Grid) -> NDArray[np.int16]:
 
 
 def _head(plan: HeadPlan, grid: Grid) -> NDArray[np.int16]:
-    x, y, z = _anatomical_coordinates(plan, grid)
+    x, y, z = anatomical_coordinates(plan, grid)
     canvas = Canvas(x, y, z, edge_mm=grid.voxel_mm, background_hu=AIR_HU)
     cavity = cranial_cavity(canvas)
     paint_soft_tissue(canvas, cavity, plan)
@@ -70,8 +70,16 @@ def _head(plan: HeadPlan, grid: Grid) -> NDArray[np.int16]:
     return np.rint(canvas.hu, out=canvas.hu).astype(np.int16)
 
 
-def _anatomical_coordinates(plan: HeadPlan, grid: Grid) -> tuple[Field, Field, Field]:
-    """Coordinates of every voxel in the average head's frame: waves, then pose and size undone, then the face's length."""
+def anatomical_coordinates(plan: HeadPlan, grid: Grid) -> tuple[Field, Field, Field]:
+    """Coordinates of every voxel in the average head's frame: waves, pose, size and face length undone.
+
+    Args:
+        plan: the head.
+        grid: the voxels.
+
+    Returns:
+        x, y and z in mm, float32, each of shape ``grid.shape``; the map never folds.
+    """
     axes = [((np.arange(n) - (n - 1) / 2) * grid.voxel_mm).astype(np.float32) for n in reversed(grid.shape)]
     moved = _displaced(plan, axes, grid.shape)
     inverse = np.linalg.inv(rotation_matrix(plan.rotation_deg) * np.array(plan.scale))

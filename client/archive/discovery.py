@@ -1,98 +1,19 @@
-"""Finds DICOM series in a read-only folder tree: reads headers only, trusts no name, follows no link.
-
-Raw identifiers live in this module only, for as long as it groups files; what it hands on carries pseudonyms.
-"""
+"""Finds DICOM series in a read-only folder tree: reads headers only, trusts no name, follows no link."""
 
 from __future__ import annotations
 
-import math
 import os
-import stat
-import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, final
+from typing import final
 
-import pydicom.config
-from pydicom import Dataset, dcmread
-from pydicom.pixels import get_decoder
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
-
+from client.archive.header import DamagedFile, SliceHeader, read_header
 from client.archive.pseudonym import Pseudonyms
 from common.errors import ExitCode, Refusal
 
-DICOMDIR_STORAGE = "1.2.840.10008.1.3.10"
-MAXIMUM_FILE_BYTES = 1 << 30
 MAXIMUM_DEPTH = 64
-_OPENING_BYTES = 4096
-_PREAMBLE_BYTES = 128
-
-HEADER_TAGS = ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "PatientID", "IssuerOfPatientID", "Modality", "ImageType", "Manufacturer", "KVP", "SliceThickness", "ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing", "Rows", "Columns", "NumberOfFrames", "RescaleSlope", "RescaleIntercept", "PixelPaddingValue"]
-
-Vector = tuple[float, ...]
-
-
-@final
-@dataclass(frozen=True)
-class SliceHeader:
-    """What quality control and decoding need of one image object. Nothing in it names a patient.
-
-    Attributes:
-        path: the file; never shown, since names of files may hold names of patients.
-        size_bytes, modified_ns: the file's state when its header was read.
-        instance: pseudonym of the SOP instance.
-        sop_class: DICOM SOP Class UID.
-        decodable: whether this installation can decode the transfer syntax.
-        modality, image_type, manufacturer: as stored, upper case.
-        rows, columns, frames: size of the pixel data.
-        orientation: direction cosines of the columns' index, then of the rows' index (0020,0037), LPS; empty if absent.
-        position: centre of the first pixel in mm, LPS (0020,0032); empty if absent.
-        pixel_spacing_mm: between rows, then between columns (0028,0030); empty if absent.
-        thickness_mm: slice thickness, None if absent.
-        slope, intercept: stored value to HU, None if absent.
-        padding: stored value of pixels outside the field of view, None if absent.
-        kvp: tube voltage, None if absent.
-    """
-
-    path: Path = field(repr=False)
-    size_bytes: int
-    modified_ns: int
-    instance: str
-    sop_class: str
-    decodable: bool
-    modality: str
-    image_type: tuple[str, ...]
-    manufacturer: str
-    rows: int
-    columns: int
-    frames: int
-    orientation: Vector
-    position: Vector
-    pixel_spacing_mm: Vector
-    thickness_mm: float | None
-    slope: float | None
-    intercept: float | None
-    padding: int | None
-    kvp: float | None
-
-    @property
-    def has_geometry(self) -> bool:
-        """Whether position, orthonormal orientation, spacing and size are all there and possible."""
-        if (len(self.orientation), len(self.position), len(self.pixel_spacing_mm)) != (6, 3, 2):
-            return False
-        row, column = self.orientation[:3], self.orientation[3:]
-        unit = all(abs(math.hypot(*direction) - 1) < 1e-2 for direction in (row, column))
-        square = abs(sum(a * b for a, b in zip(row, column, strict=True))) < 1e-2
-        possible = all(0.05 <= spacing <= 10 for spacing in self.pixel_spacing_mm)
-        return unit and square and possible and self.rows >= 32 and self.columns >= 32
-
-    @property
-    def matrix(self) -> tuple[int, int, float, float]:
-        """Rows, columns and pixel spacing: equal for slices that stack."""
-        row_mm, column_mm = self.pixel_spacing_mm
-        return self.rows, self.columns, round(row_mm, 4), round(column_mm, 4)
 
 
 @final
@@ -135,8 +56,8 @@ def discover(
     damaged: dict[str, int] = defaultdict(int)
     for path in _files(root):
         try:
-            header = _read_header(path, pseudonyms)
-        except _Damaged:
+            header = read_header(path, pseudonyms)
+        except DamagedFile:
             damaged[pseudonyms.of("folder", str(path.parent))] += 1
             continue
         if header is not None:
@@ -148,10 +69,6 @@ def discover(
         raise Refusal(ExitCode.ARCHIVE_EMPTY, "no DICOM file in the archive", where=str(root), mend=mend)
     readable = [Series(name, patients[name], tuple(slices)) for name, slices in sorted(found.items())]
     return (*readable, *(Series(name, name, (), unreadable=True) for name in sorted(damaged)))
-
-
-class _Damaged(Exception):
-    """A file that begins as DICOM and cannot be read as DICOM."""
 
 
 def _may_enter(folder: Path) -> bool:
@@ -184,150 +101,3 @@ def _files(folder: Path, depth: int = 0) -> Iterator[Path]:
                 yield from _files(Path(entry.path), depth + 1)
         elif entry.is_file(follow_symlinks=False):
             yield Path(entry.path)
-
-
-def _read_header(path: Path, pseudonyms: Pseudonyms) -> tuple[str, str, SliceHeader] | None:
-    """Series and patient pseudonym with the header, or None if the file is no DICOM object.
-
-    Raises:
-        _Damaged: if it is one, and cannot be read.
-    """
-    try:
-        with open_plain(path) as stream:
-            opening = stream.read(_OPENING_BYTES)
-            if not _begins_as_dicom(opening):
-                return None
-            status = os.fstat(stream.fileno())
-            # A deflated header would be inflated without a limit before the first tag could be read.
-            if status.st_size > MAXIMUM_FILE_BYTES or DeflatedExplicitVRLittleEndian.encode() in opening:
-                raise _Damaged
-            stream.seek(0)
-            return _parsed(stream, path, status, pseudonyms)
-    except _Damaged:
-        raise
-    except Exception as error:
-        raise _Damaged from error
-
-
-def _parsed(
-    stream: BinaryIO, path: Path, status: os.stat_result, pseudonyms: Pseudonyms
-) -> tuple[str, str, SliceHeader] | None:
-    with quiet_pydicom():
-        dataset = dcmread(stream, stop_before_pixels=True, specific_tags=list(HEADER_TAGS), force=True)
-        syntax = dataset.file_meta.get("TransferSyntaxUID")
-        sop_class = _text(dataset, "SOPClassUID") or str(dataset.file_meta.get("MediaStorageSOPClassUID", ""))
-        if sop_class == DICOMDIR_STORAGE:
-            return None
-        series = _text(dataset, "SeriesInstanceUID")
-        if not series or not sop_class:
-            raise _Damaged
-        patient = _text(dataset, "PatientID")
-        if patient:
-            patient_name = pseudonyms.of("patient", patient, _text(dataset, "IssuerOfPatientID"))
-        else:
-            patient_name = pseudonyms.of("study", _text(dataset, "StudyInstanceUID") or series)
-        header = SliceHeader(
-            path=path,
-            size_bytes=status.st_size,
-            modified_ns=status.st_mtime_ns,
-            instance=pseudonyms.of("instance", _text(dataset, "SOPInstanceUID")),
-            sop_class=sop_class,
-            decodable=syntax is None or _decodable(syntax),
-            modality=_text(dataset, "Modality").upper(),
-            image_type=tuple(str(word).upper() for word in _values(dataset, "ImageType")),
-            manufacturer=_text(dataset, "Manufacturer").upper(),
-            rows=_integer(dataset, "Rows") or 0,
-            columns=_integer(dataset, "Columns") or 0,
-            frames=_integer(dataset, "NumberOfFrames") or 1,
-            orientation=_vector(dataset, "ImageOrientationPatient"),
-            position=_vector(dataset, "ImagePositionPatient"),
-            pixel_spacing_mm=_vector(dataset, "PixelSpacing"),
-            thickness_mm=_positive(dataset, "SliceThickness"),
-            slope=_number(dataset, "RescaleSlope") or None,
-            intercept=_number(dataset, "RescaleIntercept"),
-            padding=_integer(dataset, "PixelPaddingValue"),
-            kvp=_positive(dataset, "KVP"),
-        )
-        return pseudonyms.of("series", series), patient_name, header
-
-
-def open_plain(path: Path) -> BinaryIO:
-    """Open a file for reading unless it is a link, a pipe or a device.
-
-    Raises:
-        OSError: if it is, or cannot be opened.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    stream = os.fdopen(descriptor, "rb")
-    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-        stream.close()
-        raise OSError("not a plain file")
-    return stream
-
-
-class quiet_pydicom:  # noqa: N801 - reads as a statement
-    """While it lasts, values that break the standard's formats raise no warning: they are judged here instead."""
-
-    def __enter__(self) -> None:
-        self._validation = pydicom.config.disable_value_validation()
-        self._warnings = warnings.catch_warnings()
-        self._validation.__enter__()
-        self._warnings.__enter__()
-        warnings.simplefilter("ignore")
-
-    def __exit__(self, *failure: object) -> None:
-        self._warnings.__exit__(*failure)
-        self._validation.__exit__(*failure)
-
-
-def _begins_as_dicom(opening: bytes) -> bool:
-    """DICOM's prefix after the preamble, or a data set that starts with group 0002 or 0008 (PS3.10, 7.1)."""
-    if opening[_PREAMBLE_BYTES : _PREAMBLE_BYTES + 4] == b"DICM":
-        return True
-    group, element = opening[:2], opening[2:4]
-    little = group in (b"\x02\x00", b"\x08\x00") and len(element) == 2 and element[1] == 0
-    big = group in (b"\x00\x02", b"\x00\x08") and len(element) == 2 and element[0] == 0
-    return (little or big) and len(opening) > _PREAMBLE_BYTES
-
-
-def _decodable(syntax: UID) -> bool:
-    if not syntax.is_transfer_syntax or syntax.is_private:
-        return False
-    if not syntax.is_compressed:
-        return True
-    try:
-        return get_decoder(syntax).is_available
-    except NotImplementedError:
-        return False
-
-
-def _values(dataset: Dataset, keyword: str) -> list[Any]:
-    value = dataset.get(keyword)
-    if value is None or value == "":
-        return []
-    return [value] if isinstance(value, (str, int, float)) else list(value)
-
-
-def _text(dataset: Dataset, keyword: str) -> str:
-    values = _values(dataset, keyword)
-    return str(values[0]).strip() if values else ""
-
-
-def _vector(dataset: Dataset, keyword: str) -> Vector:
-    numbers = tuple(float(value) for value in _values(dataset, keyword))
-    return numbers if all(math.isfinite(number) and abs(number) < 1e6 for number in numbers) else ()
-
-
-def _number(dataset: Dataset, keyword: str) -> float | None:
-    vector = _vector(dataset, keyword)
-    return vector[0] if vector else None
-
-
-def _positive(dataset: Dataset, keyword: str) -> float | None:
-    number = _number(dataset, keyword)
-    return number if number is not None and number > 0 else None
-
-
-def _integer(dataset: Dataset, keyword: str) -> int | None:
-    number = _number(dataset, keyword)
-    return None if number is None else int(number)

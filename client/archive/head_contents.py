@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import final
+
 import numpy as np
 
 from client.archive.head_plan import HeadPlan, Lesion, LesionKind
 from client.archive.head_surface import CEREBELLUM
-from client.archive.shapes import Canvas, Ellipsoid, Field, Rod, Shape, coverage
+from client.archive.shapes import Bounds, Canvas, Ellipsoid, Field, Rod, Shape, coverage
 
 SIDES = (-1.0, 1.0)
 _FLUID_HU = 7.0
 _GREY_HU = 38.0
 _WHITE_HU = 28.0
 _AIR_HU = -1000.0
+_ETHMOID_HU = -700.0
 
 
 def paint_brain(canvas: Canvas, cavity: Field, plan: HeadPlan) -> None:
@@ -38,8 +42,11 @@ def paint_brain(canvas: Canvas, cavity: Field, plan: HeadPlan) -> None:
 
 def _folded_cortex(x: Field, y: Field, z: Field, depth: Field, plan: HeadPlan, edge: float) -> Field:
     a, b, c = plan.folds
-    folds = np.sin(x * 0.24 + a + 1.3 * np.sin(y * 0.11 + b)) + np.sin(y * 0.22 + b + 1.4 * np.sin(z * 0.12 + c))
-    folds += np.sin(z * 0.24 + c + 1.2 * np.sin(x * 0.1 + a))
+    # Measured from the midline with a phase that differs in sign: the hemispheres differ unless the phase is zero.
+    side = a * np.sign(x)
+    x = np.abs(x)
+    folds = np.sin(x * 0.24 + side + 1.3 * np.sin(y * 0.11 + b)) + np.sin(y * 0.22 + b + 1.4 * np.sin(z * 0.12 + c))
+    folds += np.sin(z * 0.24 + c + 1.2 * np.sin(x * 0.1 + side))
     # Distance to the middle of the nearest sulcus: the pattern over its typical slope.
     sulcus = np.abs(folds) * 3.2
     tissue = np.full_like(depth, _WHITE_HU)
@@ -97,7 +104,6 @@ def paint_orbits(canvas: Canvas, plan: HeadPlan) -> None:
         apex = (side * 11.0, -30.0, 3.0)
         canvas.paint(Rod((side * 31.0, -62.0, -1.0), apex, 18.6, 6.0), 750.0 * plan.bone)
         canvas.paint(Rod((side * 31.5, -66.0, -1.5), apex, 17.0, 4.0), -85.0)
-        canvas.paint(Rod((side * 32.0, -72.0, -1.5), (side * 33.0, -78.0, -1.5), 16.0, 13.0), 5.0)
         canvas.paint(Rod((side * 31.5, -64.0, -1.5), apex, 2.4, 2.4), 30.0)
         canvas.paint(Rod((side * 20.0, -62.0, -1.5), apex, 2.4, 2.0), 50.0)
         canvas.paint(Rod((side * 43.0, -62.0, -1.5), apex, 2.4, 2.0), 50.0)
@@ -108,23 +114,42 @@ def paint_orbits(canvas: Canvas, plan: HeadPlan) -> None:
 
 def paint_sinuses(canvas: Canvas, plan: HeadPlan) -> None:
     """Air in the frontal, ethmoid, sphenoid and maxillary sinuses."""
-    for index, side in enumerate(SIDES):
-        frontal, cheek = plan.frontal_sinus[index], plan.maxillary_sinus[index]
-        lobe = Ellipsoid((side * 10.0, -82.5, 22.0 + 5.0 * frontal), (10.5 * frontal, 3.6, 9.0 * frontal))
-        canvas.paint(lobe, _AIR_HU)
+    for walls in (True, False):
+        for side, size in zip(SIDES, plan.frontal_sinus, strict=True):
+            wall_mm = 2.0 if walls else 0.0
+            radii = (10.5 * size + wall_mm, 3.6 + wall_mm, 9.0 * size + wall_mm)
+            lobe = Ellipsoid((side * 10.0, -81.0, 20.0 + 5.0 * size), radii)
+            canvas.paint(lobe, 1000.0 * plan.bone if walls else _AIR_HU)
+    for side, cheek in zip(SIDES, plan.maxillary_sinus, strict=True):
         canvas.paint(Ellipsoid((side * 29.0, -57.0, -30.0), (14.5 * cheek, 16.5 * cheek, 16.0 * cheek)), _AIR_HU)
-        canvas.paint(Rod((side * 8.0, -70.0, 2.0), (side * 8.0, -38.0, 1.0), 6.0, 6.5), _ethmoid(plan))
+        canvas.paint(Rod((side * 8.0, -70.0, 2.0), (side * 8.0, -38.0, 1.0), 6.0, 6.5), _ETHMOID_HU)
         size = plan.sphenoid_sinus
         canvas.paint(Ellipsoid((side * 7.0, -24.0, -8.0), (6.4 * size, 13.0 * size, 9.0 * size)), _AIR_HU)
 
 
-def _ethmoid(plan: HeadPlan) -> float:
-    return -700.0 + 100.0 * (plan.bone - 1.0)
+@final
+@dataclass(frozen=True)
+class _Septum:
+    """The nasal septum, bent to one side by ``bend_mm`` in its middle."""
+
+    bend_mm: float
+
+    def bounds(self) -> Bounds:
+        """The septum's box."""
+        return (-6.0, -90.0, -43.0), (6.0, -24.0, 2.0)
+
+    def distance(self, x: Field, y: Field, z: Field) -> Field:
+        """Distance to the bent plate."""
+        along = (y + 57.0) * (1 / 33.0)
+        plate: Field = np.abs(x - self.bend_mm * (1.0 - along * along)) - 1.1
+        np.maximum(plate, np.abs(y + 57.0) - 33.0, out=plate)
+        np.maximum(plate, np.abs(z + 20.5) - 22.0, out=plate)
+        return plate
 
 
 def paint_airways(canvas: Canvas, plan: HeadPlan) -> None:
     """Nasal cavity with septum and turbinates, pharynx, and the mouth's narrow air space."""
-    canvas.paint(Ellipsoid((0.0, -56.0, -22.0), (12.5, 34.0, 21.0)), _AIR_HU)
+    canvas.paint(Ellipsoid((0.0, -53.0, -23.0), (13.0, 31.0, 19.0)), _AIR_HU)
     canvas.paint(Rod((0.0, -24.0, -30.0), (0.0, -8.0, -60.0), 11.0, 9.0), _AIR_HU)
     canvas.paint(Rod((0.0, -8.0, -60.0), (0.0, -6.0, -130.0), 7.0, 9.0), _AIR_HU)
     canvas.paint(Rod((0.0, -6.0, -130.0), (0.0, 20.0, -300.0), 9.0, 9.0), _AIR_HU)
@@ -132,9 +157,6 @@ def paint_airways(canvas: Canvas, plan: HeadPlan) -> None:
         canvas.paint(Rod((side * 6.0, -94.0, -36.0), (side * 6.0, -82.0, -26.0), 3.6, 5.0), _AIR_HU)
         canvas.paint(Rod((side * 8.0, -74.0, -34.0), (side * 8.0, -38.0, -32.0), 4.4, 4.0), 45.0)
         canvas.paint(Rod((side * 7.5, -64.0, -19.0), (side * 7.5, -38.0, -18.0), 3.4, 3.2), 45.0)
-    bend = plan.septum_mm
-    for start, end in (((0.0, -88.0), (bend, -58.0)), ((bend, -58.0), (0.0, -28.0))):
-        for z in (-38.0, -30.0, -22.0, -14.0, -6.0):
-            canvas.paint(Rod((start[0], start[1], z), (end[0], end[1], z), 1.4, 1.4), 250.0 * plan.bone)
+    canvas.paint(_Septum(plan.septum_mm), 300.0 * plan.bone)
     canvas.paint(Ellipsoid((0.0, -50.0, -50.0), (18.0, 24.0, 3.0)), -600.0)
     canvas.paint(Ellipsoid((0.0, -46.0, -66.0), (22.0, 27.0, 15.0)), 52.0)

@@ -1,4 +1,4 @@
-"""What makes one procedural head differ from the next: measures drawn from a seed; the defaults are the average head."""
+"""What makes one procedural head differ from the next: measures drawn from a seed; defaults are the average head."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Self, final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from client.archive.shapes import Point
 
@@ -65,7 +66,7 @@ class HeadPlan:
         scale: size along (x, y, z) relative to the average.
         rotation_deg: pose about (x, y, z).
         translation_mm: pose along (x, y, z).
-        waves: smooth shape variation; the sum of amplitude times frequency stays below 0.45, so nothing folds.
+        waves: smooth shape variation; summed derivatives stay below 0.6, so nothing folds.
         face_height: length of the face below the orbits relative to the average.
         skull_mm: mean thickness of the vault.
         bone: factor on the HU of all bone.
@@ -158,18 +159,24 @@ def _draw_lesions(rng: np.random.Generator) -> tuple[Lesion, ...]:
     deep = (side * rng.uniform(18, 40), rng.uniform(-40, 50), rng.uniform(20, 60))
     finding = rng.random()
     if finding < 0.15:
-        lesions.append(Lesion(LesionKind.BLEED, _point(deep), _point(rng.uniform(6, 18, 3)), float(rng.uniform(55, 75))))
+        lesions.append(
+            Lesion(LesionKind.BLEED, _point(deep), _point(rng.uniform(6, 18, 3)), float(rng.uniform(55, 75)))
+        )
     elif finding < 0.22:
         shell = (side * 68.0, float(rng.uniform(-25, 35)), float(rng.uniform(30, 50)))
         lesions.append(
-            Lesion(LesionKind.SUBDURAL, shell, _point(rng.uniform((8, 35, 25), (14, 55, 40))), float(rng.uniform(55, 70)))
+            Lesion(
+                LesionKind.SUBDURAL, shell, _point(rng.uniform((8, 35, 25), (14, 55, 40))), float(rng.uniform(55, 70))
+            )
         )
     elif finding < 0.35:
         lesions.append(
             Lesion(LesionKind.INFARCT, _point(deep), _point(rng.uniform(12, 30, 3)), -float(rng.uniform(8, 15)))
         )
     if rng.random() < 0.6:
-        lesions.append(Lesion(LesionKind.CALCIFICATION, (0.0, 24.0, 16.0), (2.2, 2.2, 2.2), float(rng.uniform(120, 300))))
+        lesions.append(
+            Lesion(LesionKind.CALCIFICATION, (0.0, 24.0, 16.0), (2.2, 2.2, 2.2), float(rng.uniform(120, 300)))
+        )
     if rng.random() < 0.5:
         for plexus in (-1.0, 1.0):
             size = float(rng.uniform(1.5, 3.5))
@@ -178,6 +185,6 @@ def _draw_lesions(rng: np.random.Generator) -> tuple[Lesion, ...]:
     return tuple(lesions)
 
 
-def _point(values: np.ndarray | tuple[float, ...]) -> Point:
+def _point(values: NDArray[np.float64] | tuple[float, ...]) -> Point:
     a, b, c = (float(v) for v in values)
     return a, b, c

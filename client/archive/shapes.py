@@ -1,19 +1,19 @@
 """Solid shapes as signed distances, and the canvas that paints them with anti-aliased edges.
 
-Points and radii are (x, y, z) in millimetres, x to the left, y to posterior, z to superior. A signed distance is negative
-inside. Arrays are (z, y, x).
+Points and radii are (x, y, z) in millimetres, x to the left, y to posterior, z to superior. A signed distance is
+negative inside. Arrays are (z, y, x), float32 wherever the coordinates are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, final
+from typing import Any, Protocol, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-Field = NDArray[np.float32]
+Field = NDArray[np.floating[Any]]
 Point = tuple[float, float, float]
 Bounds = tuple[Point, Point]
 Slab = tuple[slice, slice, slice]
@@ -130,10 +130,11 @@ class Arch:
         """Greatest of the distances to the wall's faces and borders."""
         behind = y - self.front_mm
         slope = x * (2 * self.curvature)
-        across = np.abs((behind - self.curvature * x * x) / np.sqrt(1 + slope * slope)) - self.half_width_mm
+        across: Field = np.abs((behind - self.curvature * x * x) / np.sqrt(1 + slope * slope)) - self.half_width_mm
         np.maximum(across, self.lower[0] + self.lower[1] * behind - z, out=across)
         np.maximum(across, z - self.upper[0] - self.upper[1] * behind, out=across)
-        return np.maximum(across, y - self.back_mm, out=across)
+        np.maximum(across, y - self.back_mm, out=across)
+        return across
 
 
 @final
@@ -160,7 +161,8 @@ class Plate:
         over = [np.abs(s) - (h - self.rounding_mm) for s, h in zip(sides, self.half, strict=True)]
         inside = np.minimum(np.maximum(np.maximum(over[0], over[1]), over[2]), 0.0)
         outside = np.sqrt(_sum_of_squares([np.maximum(o, 0.0) for o in over]))
-        return inside + outside - self.rounding_mm
+        distance: Field = inside + outside - self.rounding_mm
+        return distance
 
 
 def smooth_union(first: Field, second: Field, blend_mm: float) -> Field:
@@ -178,9 +180,10 @@ def smooth_union(first: Field, second: Field, blend_mm: float) -> Field:
 
 def coverage(distance: Field, edge_mm: float) -> Field:
     """Share of a voxel inside the solid: 1 inside, 0 outside, linear over ``edge_mm`` at the surface."""
-    share = distance * (-1.0 / edge_mm)
+    share: Field = distance * (-1.0 / edge_mm)
     share += 0.5
-    return np.clip(share, 0.0, 1.0, out=share)
+    np.clip(share, 0.0, 1.0, out=share)
+    return share
 
 
 @final
@@ -229,7 +232,7 @@ class Canvas:
         share *= value - self.hu[slab]
         self.hu[slab] += share
 
-    def carve_union(self, distance: Field, shape: Shape, blend_mm: float, margin_mm: float = 30.0) -> None:
+    def join(self, distance: Field, shape: Shape, blend_mm: float, margin_mm: float = 30.0) -> None:
         """Join a solid into a full-volume signed distance in place, near the solid only."""
         slab = self.slab(shape.bounds(), margin_mm)
         if slab is not None:

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from client.archive.body import HeadFindings
-from client.archive.discovery import Series, SliceHeader
+from client.archive.discovery import Series
+from client.archive.header import SliceHeader
 from common.study import CohortSettings
 
 CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"

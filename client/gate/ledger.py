@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, final
+from typing import Literal, Self, final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -74,6 +74,18 @@ class Ledger:
         self._sequence, self._head = self._verify()
         if torn:
             self.append("recovered", kind="", message="", header="", records=())
+
+    @classmethod
+    def opened(cls, folder: Path) -> Self:
+        """An existing ledger, verified.
+
+        Raises:
+            Refusal: ``SETTINGS_INVALID`` if there is none, ``LEDGER_BROKEN`` if it does not verify.
+        """
+        if not (folder / "ledger.jsonl").exists():
+            mend = "name the 'state' folder of a site that was started"
+            raise Refusal(ExitCode.SETTINGS_INVALID, "no ledger", where=str(folder), mend=mend)
+        return cls(folder)
 
     def append(
         self,

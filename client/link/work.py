@@ -13,7 +13,7 @@ from torch import Tensor
 
 from client.archive import Cohort
 from client.learning import GalleryEntry, LocalTrainer, StudyEvaluation, TrainOutcome, write_gallery
-from client.link.progress import Phase, ProgressFile, SiteProgress
+from common.progress import Phase, ProgressFile, SiteProgress
 from client.link.replies import FinishedReplies
 from common.exchange import (
     EvaluateReply,

@@ -131,11 +131,16 @@ class Manifest:
             raise _invalid("bucket type or shape differs from the manifest", name)
         if len(array.data) != elements * wire.itemsize:
             raise _invalid("bucket size differs from the manifest", name)
-        flat = torch.frombuffer(bytearray(array.data), dtype=wire).to(torch.float32)
+        flat = _numbers(array.data, wire).to(torch.float32)
         if not bool(torch.isfinite(flat).all()):
             raise _invalid("weights are not finite", name)
         parts = torch.split(flat, [spec.elements for spec in specs])
         return {spec.name: part.reshape(spec.shape).clone() for spec, part in zip(specs, parts, strict=True)}
+
+
+def _numbers(data: bytes, dtype: torch.dtype) -> Tensor:
+    # torch.frombuffer refuses an empty buffer.
+    return torch.frombuffer(bytearray(data), dtype=dtype) if data else torch.empty(0, dtype=dtype)
 
 
 def manifest_of(network: str, module: nn.Module, dtype: WireDtype, bucket_bytes: int) -> Manifest:

@@ -24,10 +24,10 @@ def group_norm(channels: int) -> nn.GroupNorm:
 class ConvUnit(nn.Module):
     """Convolution, GroupNorm, leaky ReLU, in two or three dimensions."""
 
-    def __init__(self, dimensions: int, inputs: int, outputs: int, stride: int = 1) -> None:
+    def __init__(self, dimensions: int, inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1) -> None:
         super().__init__()
         convolution = nn.Conv2d if dimensions == 2 else nn.Conv3d
-        self.convolution = convolution(inputs, outputs, 3, stride=stride, padding=1, bias=False)
+        self.convolution = convolution(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False)
         self.norm = group_norm(outputs)
 
     def forward(self, features: Tensor) -> Tensor:

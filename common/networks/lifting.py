@@ -83,30 +83,28 @@ class _VolumeNetwork(nn.Module):
     def __init__(self, fine: int, coarse: int, width: int, stages: int) -> None:
         super().__init__()
         widths = [width * min(2**stage, WIDEST) for stage in range(stages)]
-        self.stem = nn.Sequential(ConvUnit(3, fine, width), ResidualUnit(3, width))
+        self.stem = nn.Sequential(ConvUnit(3, fine, width, kernel=1), ResidualUnit(3, width))
         self.down = nn.ModuleList(
             ConvUnit(3, inputs, outputs, stride=2) for inputs, outputs in zip(widths, widths[1:], strict=False)
         )
-        joined = [outputs + (coarse if stage == 0 else 0) for stage, outputs in enumerate(widths[1:])]
-        self.inner = nn.ModuleList(
-            nn.Sequential(ConvUnit(3, inputs, outputs), ResidualUnit(3, outputs))
-            for inputs, outputs in zip(joined, widths[1:], strict=True)
+        self.join = ConvUnit(3, coarse, widths[1], kernel=1) if stages > 1 else None
+        self.inner = nn.ModuleList(ResidualUnit(3, outputs) for outputs in widths[1:])
+        self.narrow = nn.ModuleList(
+            ConvUnit(3, deep, shallow, kernel=1) for deep, shallow in zip(widths[:0:-1], widths[-2::-1], strict=True)
         )
-        self.up = nn.ModuleList(
-            nn.Sequential(ConvUnit(3, deep + shallow, shallow), ResidualUnit(3, shallow))
-            for deep, shallow in zip(widths[:0:-1], widths[-2::-1], strict=True)
-        )
+        self.up = nn.ModuleList(ResidualUnit(3, shallow) for shallow in widths[-2::-1])
 
     def forward(self, fine: Tensor, coarse: Tensor | None) -> Tensor:
         """(B, fine, z, y, x) and (B, coarse, z / 2, y / 2, x / 2) to (B, width, z, y, x)."""
         features = [self.stem(fine.contiguous(memory_format=torch.channels_last_3d))]
         for stage, (down, inner) in enumerate(zip(self.down, self.inner, strict=True)):
             deeper = down(features[-1])
-            features.append(inner(torch.cat([deeper, coarse], dim=1) if stage == 0 and coarse is not None else deeper))
+            if stage == 0 and self.join is not None and coarse is not None:
+                deeper = deeper + self.join(coarse.contiguous(memory_format=torch.channels_last_3d))
+            features.append(inner(deeper))
         held = features[-1]
-        for up, shallow in zip(self.up, features[-2::-1], strict=True):
-            raised = functional.interpolate(held, scale_factor=2, mode="nearest")
-            held = up(torch.cat([raised, shallow], dim=1))
+        for narrow, up, shallow in zip(self.narrow, self.up, features[-2::-1], strict=True):
+            held = up(shallow + functional.interpolate(narrow(held), scale_factor=2, mode="nearest"))
         return held
 
 

@@ -33,7 +33,11 @@ class RadiographEncoder(nn.Module):
             nn.Sequential(ConvUnit(2, coarse + fine, fine), ResidualUnit(2, fine))
             for coarse, fine in zip(widths[:1:-1], widths[-2:0:-1], strict=True)
         )
-        self.channels = (widths[1], widths[2])
+        self.channels = (width, 2 * width)
+        self.outlets = nn.ModuleList(
+            ConvUnit(2, inputs, outputs, kernel=1)
+            for inputs, outputs in zip((widths[1], widths[2]), self.channels, strict=True)
+        )
 
     def forward(self, radiographs: Tensor) -> tuple[Tensor, Tensor]:
         """Features of both views at half and at quarter resolution.
@@ -55,5 +59,6 @@ class RadiographEncoder(nn.Module):
         for up, fine in zip(self.up, features[-2:0:-1], strict=True):
             raised = functional.interpolate(held[-1], scale_factor=2, mode="nearest")
             held.append(up(torch.cat([raised, fine], dim=1)))
-        half, quarter = (f.view(batch, views, *f.shape[1:]) for f in (held[-1], held[-2]))
+        outlets = [outlet(f) for outlet, f in zip(self.outlets, (held[-1], held[-2]), strict=True)]
+        half, quarter = (f.reshape(batch, views, *f.shape[1:]) for f in outlets)
         return half, quarter

@@ -172,7 +172,9 @@ def _general_name(host: str) -> x509.GeneralName:
     )
     if not valid:
         mend = "name the DNS name or IP address that sites connect to, without port or https://"
-        raise Refusal(ExitCode.SETTINGS_INVALID, "not a host name or IP address", where=f"host '{host[:80]}'", mend=mend)
+        raise Refusal(
+            ExitCode.SETTINGS_INVALID, "not a host name or IP address", where=f"host '{host[:80]}'", mend=mend
+        )
     return x509.DNSName(host.lower())
 
 

@@ -36,11 +36,11 @@ def be_patient(busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> None:
 
     Call before anything imports ``flwr.supercore.sql_mixin``, which copies the pragmas.
     """
+    # Imported only now: telemetry must be off before the first import.
     import flwr.supercore.constant as constants
 
-    constants.SQLITE_PRAGMAS = tuple(
-        (name, str(busy_timeout_ms) if name == "busy_timeout" else value) for name, value in constants.SQLITE_PRAGMAS
-    )
+    pragmas = dict(constants.SQLITE_PRAGMAS) | {"busy_timeout": str(busy_timeout_ms)}
+    vars(constants)["SQLITE_PRAGMAS"] = tuple(pragmas.items())
 
 
 def main() -> None:

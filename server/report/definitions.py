@@ -57,7 +57,9 @@ class MethodDefinition(_Definition):
 
 _METHODS = (
     MethodDefinition(
-        name=GENERATOR, label="Generator", text="the network trained in this run: two radiographs in, one CT volume out."
+        name=GENERATOR,
+        label="Generator",
+        text="the network trained in this run: two radiographs in, one CT volume out.",
     ),
     MethodDefinition(
         name="mean_volume",
@@ -115,7 +117,9 @@ def metric_definitions(study: Study) -> tuple[MetricDefinition, ...]:
             f"MAE inside the body mask where the true volume lies in {brain}, window {window}. Soft tissue of scalp and "
             "neck in that range counts too.",
         ),
-        _ratio("bone_dice", "Bone Dice", f"Dice overlap of the voxels {bone} in the true and in the predicted volume.", 0),
+        _ratio(
+            "bone_dice", "Bone Dice", f"Dice overlap of the voxels {bone} in the true and in the predicted volume.", 0
+        ),
         _ratio(
             "cosine_similarity",
             "Cosine similarity",
@@ -129,7 +133,9 @@ def metric_named(name: str, known: tuple[MetricDefinition, ...]) -> MetricDefini
     for definition in known:
         if definition.name == name:
             return definition
-    return MetricDefinition(name=name, label=name, text="Reported by the sites; this release holds no definition of it.")
+    return MetricDefinition(
+        name=name, label=name, text="Reported by the sites; this release holds no definition of it."
+    )
 
 
 def method_named(name: str) -> MethodDefinition:
@@ -137,7 +143,9 @@ def method_named(name: str) -> MethodDefinition:
     for definition in _METHODS:
         if definition.name == name:
             return definition
-    return MethodDefinition(name=name, label=name, text="reported by the sites; this release holds no description of it.")
+    return MethodDefinition(
+        name=name, label=name, text="reported by the sites; this release holds no description of it."
+    )
 
 
 def method_order(name: str) -> tuple[int, str]:
@@ -151,9 +159,7 @@ def _decibel(name: str, label: str, text: str) -> MetricDefinition:
 
 
 def _hounsfield(name: str, label: str, text: str) -> MetricDefinition:
-    return MetricDefinition(
-        name=name, label=label, unit="HU", decimals=1, higher_is_better=False, lowest=0, text=text
-    )
+    return MetricDefinition(name=name, label=label, unit="HU", decimals=1, higher_is_better=False, lowest=0, text=text)
 
 
 def _ratio(name: str, label: str, text: str, lowest: float = -1) -> MetricDefinition:

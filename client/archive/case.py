@@ -1,0 +1,128 @@
+"""A case: one patient's canonical CT with its radiograph pair, in one file that names no patient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Self, final
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from common.errors import ExitCode, Refusal
+from common.files import write_atomic
+from common.study import Study
+
+FORMAT = "tomoray-case-1"
+_VENDORS = {
+    "SIEMENS": "siemens",
+    "GE": "ge",
+    "PHILIPS": "philips",
+    "TOSHIBA": "canon",
+    "CANON": "canon",
+    "HITACHI": "hitachi",
+    "FUJIFILM": "hitachi",
+    "NEUSOFT": "neusoft",
+    "UIH": "united-imaging",
+    "UNITED": "united-imaging",
+    "SHIMADZU": "shimadzu",
+    "SAMSUNG": "samsung",
+    "NEUROLOGICA": "samsung",
+    "CARESTREAM": "carestream",
+}
+
+Finite = Annotated[float, Field(allow_inf_nan=False, ge=-1e6, le=1e6)]
+
+
+@final
+class CaseFacts(BaseModel):
+    """What is known of a case besides its images. No field can hold text from a DICOM header.
+
+    Attributes:
+        manufacturer: scanner vendor from a fixed list, or ``other``.
+        kvp: tube voltage, None if not stated.
+        slices: slices of the series.
+        slice_mm: mean distance between slices.
+        pixel_mm: pixel spacing in the slices.
+        coverage_mm: scanned length.
+        tilt_deg: slices from axial, positive where the front is higher.
+        pitch_deg: extension of the head against the template, positive where the chin is up.
+        residual_hu: root mean square difference to the template after alignment, in the alignment's HU window.
+        cranium_share: share of the template's brain that was scanned.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    manufacturer: Annotated[str, Field(pattern=r"^[a-z-]{1,20}$")]
+    kvp: Finite | None
+    slices: Annotated[int, Field(ge=1, le=10_000)]
+    slice_mm: Finite
+    pixel_mm: Finite
+    coverage_mm: Finite
+    tilt_deg: Finite
+    pitch_deg: Finite
+    residual_hu: Finite
+    cranium_share: Finite
+
+
+@final
+@dataclass(frozen=True)
+class Case:
+    """One patient's canonical CT with its radiograph pair.
+
+    Attributes:
+        pseudonym: the patient's pseudonym at this site.
+        volume_hu: (z, y, x) int16 on the study's grid: the mean over the fine voxels the radiographs were made from.
+        integrals: (2, rows, columns) float32, noise-free line integrals, frontal then lateral.
+        facts: scanner and quality figures.
+    """
+
+    pseudonym: str
+    volume_hu: NDArray[np.int16]
+    integrals: NDArray[np.float32]
+    facts: CaseFacts
+
+    def save(self, path: Path) -> None:
+        """Write the case atomically, readable by its owner alone.
+
+        Raises:
+            Refusal: ``DISK_FULL`` or ``DISK_UNWRITABLE``.
+        """
+        metadata = {"format": FORMAT, "pseudonym": self.pseudonym, "facts": self.facts.model_dump_json()}
+        tensors = {"volume_hu": self.volume_hu, "integrals": self.integrals}
+        write_atomic(path, safetensors.numpy.save(tensors, metadata), mode=0o600)
+
+    @classmethod
+    def load(cls, path: Path, study: Study) -> Self:
+        """Read a case made for a study.
+
+        Raises:
+            Refusal: ``IMAGE_INVALID`` if the file is missing, damaged, or of another study's shape.
+        """
+        try:
+            with safetensors.safe_open(path, framework="numpy") as stored:
+                metadata = stored.metadata() or {}
+                volume, integrals = stored.get_tensor("volume_hu"), stored.get_tensor("integrals")
+            if metadata["format"] != FORMAT:
+                raise KeyError("format")
+            facts = CaseFacts.model_validate_json(metadata["facts"])
+            pseudonym = metadata["pseudonym"]
+        except (OSError, safetensors.SafetensorError, KeyError, ValidationError) as error:
+            raise _damaged(path) from error
+        expected = ((study.grid.shape, np.int16), ((2, *study.geometry.detector_shape), np.float32))
+        if ((volume.shape, volume.dtype), (integrals.shape, integrals.dtype)) != expected:
+            raise _damaged(path)
+        return cls(pseudonym, volume, integrals, facts)
+
+
+def vendor(manufacturer: str) -> str:
+    """The scanner's vendor from a fixed list, so that free text never reaches a case file."""
+    words = manufacturer.upper().replace("_", " ").replace("-", " ").split()
+    return next((_VENDORS[word] for word in words if word in _VENDORS), "other")
+
+
+def _damaged(path: Path) -> Refusal:
+    mend = "remove it and build the cohort again"
+    return Refusal(ExitCode.IMAGE_INVALID, "case file missing, damaged or of another study", where=str(path), mend=mend)

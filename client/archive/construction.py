@@ -1,0 +1,80 @@
+"""One series made into one case: decode, separate, align, resample once, project."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from client.archive.alignment import Alignment, align
+from client.archive.body import body_mask, find_head, without_surroundings
+from client.archive.case import Case, CaseFacts, vendor
+from client.archive.decoding import UnreadablePixels, Volume, block_mean, decode_stack
+from client.archive.radiographs import radiograph_pair
+from client.archive.verdicts import Plan, VerdictCode, judge_alignment, judge_content
+from client.archive.volume import fine_factor, fine_grid, resample
+from common.geometry import Geometry, Grid
+from common.study import RadiographSettings
+
+
+@final
+@dataclass(frozen=True)
+class Recipe:
+    """The sections of a study that decide what a case file holds."""
+
+    grid: Grid
+    geometry: Geometry
+    radiograph: RadiographSettings
+
+
+def construct_case(plan: Plan, patient: str, recipe: Recipe) -> Case | VerdictCode:
+    """The case of a series, or why its content is refused.
+
+    Args:
+        plan: the series' slices in order.
+        patient: the patient's pseudonym.
+        recipe: grid, geometry and attenuation.
+    """
+    fine = fine_grid(recipe.grid)
+    try:
+        stack = decode_stack(plan.slices, fine.voxel_mm)
+    except UnreadablePixels:
+        return VerdictCode.UNREADABLE
+    stack = without_surroundings(stack, body_mask(stack))
+    head = find_head(stack)
+    verdict = judge_content(head)
+    if verdict is not VerdictCode.ACCEPTED:
+        return verdict
+    alignment = align(stack, head.centre_mm)
+    verdict = judge_alignment(alignment)
+    if verdict is not VerdictCode.ACCEPTED:
+        return verdict
+    volume = resample(stack, alignment.pose, fine)
+    integrals = radiograph_pair(volume, fine.voxel_mm, recipe.geometry, recipe.radiograph)
+    return Case(patient, target_volume(volume, recipe.grid), integrals, _facts(plan, alignment))
+
+
+def target_volume(volume_hu: Volume, grid: Grid) -> NDArray[np.int16]:
+    """Mean of the fine voxels in each voxel of the grid, rounded to whole HU: (z, y, x) int16."""
+    factor = fine_factor(grid)
+    target: NDArray[np.int16] = np.rint(block_mean(volume_hu, (factor, factor, factor))).astype(np.int16)
+    return target
+
+
+def _facts(plan: Plan, alignment: Alignment) -> CaseFacts:
+    first = plan.slices[0]
+    return CaseFacts(
+        manufacturer=vendor(first.manufacturer),
+        kvp=first.kvp,
+        slices=len(plan.slices),
+        slice_mm=round(plan.spacing_mm, 4),
+        pixel_mm=round(sum(first.pixel_spacing_mm) / 2, 4),
+        coverage_mm=round(plan.coverage_mm, 2),
+        tilt_deg=round(plan.tilt_deg, 2),
+        pitch_deg=round(alignment.pitch_deg, 2),
+        residual_hu=round(alignment.residual_hu, 1),
+        cranium_share=round(alignment.seen_share, 3),
+    )

@@ -1,0 +1,243 @@
+"""The header of one image object: read without its pixels, checked, and freed of every identifier."""
+
+from __future__ import annotations
+
+import math
+import os
+import stat
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, final
+
+import pydicom.config
+from pydicom import Dataset, dcmread
+from pydicom.pixels import get_decoder
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
+
+from client.archive.pseudonym import Pseudonyms
+
+DICOMDIR_STORAGE = "1.2.840.10008.1.3.10"
+MAXIMUM_FILE_BYTES = 1 << 30
+_OPENING_BYTES = 4096
+_PREAMBLE_BYTES = 128
+
+HEADER_TAGS = ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "PatientID", "IssuerOfPatientID", "Modality", "ImageType", "Manufacturer", "KVP", "SliceThickness", "ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing", "Rows", "Columns", "NumberOfFrames", "RescaleSlope", "RescaleIntercept", "PixelPaddingValue"]
+
+Vector = tuple[float, ...]
+
+
+@final
+@dataclass(frozen=True)
+class SliceHeader:
+    """What quality control and decoding need of one image object. Nothing in it names a patient.
+
+    Attributes:
+        path: the file; never shown, since names of files may hold names of patients.
+        size_bytes, modified_ns: the file's state when its header was read.
+        instance: pseudonym of the SOP instance.
+        sop_class: DICOM SOP Class UID.
+        decodable: whether this installation can decode the transfer syntax.
+        modality, image_type, manufacturer: as stored, upper case.
+        rows, columns, frames: size of the pixel data.
+        orientation: direction cosines of the columns' index, then of the rows' index (0020,0037), LPS; empty if absent.
+        position: centre of the first pixel in mm, LPS (0020,0032); empty if absent.
+        pixel_spacing_mm: between rows, then between columns (0028,0030); empty if absent.
+        thickness_mm: slice thickness, None if absent.
+        slope, intercept: stored value to HU, None if absent.
+        padding: stored value of pixels outside the field of view, None if absent.
+        kvp: tube voltage, None if absent.
+    """
+
+    path: Path = field(repr=False)
+    size_bytes: int
+    modified_ns: int
+    instance: str
+    sop_class: str
+    decodable: bool
+    modality: str
+    image_type: tuple[str, ...]
+    manufacturer: str
+    rows: int
+    columns: int
+    frames: int
+    orientation: Vector
+    position: Vector
+    pixel_spacing_mm: Vector
+    thickness_mm: float | None
+    slope: float | None
+    intercept: float | None
+    padding: int | None
+    kvp: float | None
+
+    @property
+    def has_geometry(self) -> bool:
+        """Whether position, orthonormal orientation, spacing and size are all there and possible."""
+        if (len(self.orientation), len(self.position), len(self.pixel_spacing_mm)) != (6, 3, 2):
+            return False
+        row, column = self.orientation[:3], self.orientation[3:]
+        unit = all(abs(math.hypot(*direction) - 1) < 1e-2 for direction in (row, column))
+        square = abs(sum(a * b for a, b in zip(row, column, strict=True))) < 1e-2
+        possible = all(0.05 <= spacing <= 10 for spacing in self.pixel_spacing_mm)
+        return unit and square and possible and self.rows >= 32 and self.columns >= 32
+
+    @property
+    def matrix(self) -> tuple[int, int, float, float]:
+        """Rows, columns and pixel spacing: equal for slices that stack."""
+        row_mm, column_mm = self.pixel_spacing_mm
+        return self.rows, self.columns, round(row_mm, 4), round(column_mm, 4)
+
+
+class DamagedFile(Exception):
+    """A file that is DICOM by its prefix and cannot be read as DICOM."""
+
+
+def read_header(path: Path, pseudonyms: Pseudonyms) -> tuple[str, str, SliceHeader] | None:
+    """Series and patient pseudonym with the header, or None if the file is no DICOM image object.
+
+    Raises:
+        DamagedFile: if it is DICOM by its prefix, and cannot be read.
+    """
+    prefixed = True
+    try:
+        with open_plain(path) as stream:
+            opening = stream.read(_OPENING_BYTES)
+            prefixed = opening[_PREAMBLE_BYTES : _PREAMBLE_BYTES + 4] == b"DICM"
+            if not prefixed and not _begins_as_data_set(opening):
+                return None
+            status = os.fstat(stream.fileno())
+            # A deflated header would be inflated without a limit before the first tag could be read.
+            if status.st_size > MAXIMUM_FILE_BYTES or DeflatedExplicitVRLittleEndian.encode() in opening:
+                raise DamagedFile
+            stream.seek(0)
+            return _parsed(stream, path, status, pseudonyms)
+    except Exception as error:  # noqa: BLE001 - hostile bytes: pydicom raises many types, and each means damaged
+        if prefixed:
+            raise DamagedFile from error
+        return None
+
+
+def _parsed(
+    stream: BinaryIO, path: Path, status: os.stat_result, pseudonyms: Pseudonyms
+) -> tuple[str, str, SliceHeader] | None:
+    with quiet_pydicom():
+        dataset = dcmread(stream, stop_before_pixels=True, specific_tags=list(HEADER_TAGS), force=True)
+        syntax = dataset.file_meta.get("TransferSyntaxUID")
+        sop_class = _text(dataset, "SOPClassUID") or str(dataset.file_meta.get("MediaStorageSOPClassUID", ""))
+        if sop_class == DICOMDIR_STORAGE:
+            return None
+        series = _text(dataset, "SeriesInstanceUID")
+        if not series or not sop_class:
+            raise DamagedFile
+        patient = _text(dataset, "PatientID")
+        if patient:
+            patient_name = pseudonyms.of("patient", patient, _text(dataset, "IssuerOfPatientID"))
+        else:
+            patient_name = pseudonyms.of("study", _text(dataset, "StudyInstanceUID") or series)
+        header = SliceHeader(
+            path=path,
+            size_bytes=status.st_size,
+            modified_ns=status.st_mtime_ns,
+            instance=pseudonyms.of("instance", _text(dataset, "SOPInstanceUID")),
+            sop_class=sop_class,
+            decodable=syntax is None or _decodable(syntax),
+            modality=_text(dataset, "Modality").upper(),
+            image_type=tuple(str(word).upper() for word in _values(dataset, "ImageType")),
+            manufacturer=_text(dataset, "Manufacturer").upper(),
+            rows=_integer(dataset, "Rows") or 0,
+            columns=_integer(dataset, "Columns") or 0,
+            frames=_integer(dataset, "NumberOfFrames") or 1,
+            orientation=_vector(dataset, "ImageOrientationPatient"),
+            position=_vector(dataset, "ImagePositionPatient"),
+            pixel_spacing_mm=_vector(dataset, "PixelSpacing"),
+            thickness_mm=_positive(dataset, "SliceThickness"),
+            slope=_number(dataset, "RescaleSlope") or None,
+            intercept=_number(dataset, "RescaleIntercept"),
+            padding=_integer(dataset, "PixelPaddingValue"),
+            kvp=_positive(dataset, "KVP"),
+        )
+        return pseudonyms.of("series", series), patient_name, header
+
+
+def open_plain(path: Path) -> BinaryIO:
+    """Open a file for reading unless it is a link, a pipe or a device.
+
+    Raises:
+        OSError: if it is, or cannot be opened.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    stream = os.fdopen(descriptor, "rb")
+    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        stream.close()
+        raise OSError("not a plain file")
+    return stream
+
+
+class quiet_pydicom:  # noqa: N801 - reads as a statement
+    """While it lasts, values that break the standard's formats raise no warning: they are judged here instead."""
+
+    def __enter__(self) -> None:
+        self._validation = pydicom.config.disable_value_validation()
+        self._warnings = warnings.catch_warnings()
+        self._validation.__enter__()
+        self._warnings.__enter__()
+        warnings.simplefilter("ignore")
+
+    def __exit__(self, *failure: object) -> None:
+        self._warnings.__exit__(*failure)
+        self._validation.__exit__(*failure)
+
+
+def _begins_as_data_set(opening: bytes) -> bool:
+    """Whether a file without preamble starts with an element of group 0002 or 0008, as old archives store them."""
+    if len(opening) < _PREAMBLE_BYTES:
+        return False
+    little = opening[:2] in (b"\x02\x00", b"\x08\x00") and opening[3] == 0
+    big = opening[:2] in (b"\x00\x02", b"\x00\x08") and opening[2] == 0
+    return little or big
+
+
+def _decodable(syntax: UID) -> bool:
+    if not syntax.is_transfer_syntax or syntax.is_private:
+        return False
+    if not syntax.is_compressed:
+        return True
+    try:
+        return get_decoder(syntax).is_available
+    except NotImplementedError:
+        return False
+
+
+def _values(dataset: Dataset, keyword: str) -> list[Any]:
+    value = dataset.get(keyword)
+    if value is None or value == "":
+        return []
+    return [value] if isinstance(value, (str, int, float)) else list(value)
+
+
+def _text(dataset: Dataset, keyword: str) -> str:
+    values = _values(dataset, keyword)
+    return str(values[0]).strip() if values else ""
+
+
+def _vector(dataset: Dataset, keyword: str) -> Vector:
+    try:
+        numbers = tuple(float(value) for value in _values(dataset, keyword))
+    except (TypeError, ValueError):
+        return ()
+    return numbers if all(math.isfinite(number) and abs(number) < 1e6 for number in numbers) else ()
+
+
+def _number(dataset: Dataset, keyword: str) -> float | None:
+    vector = _vector(dataset, keyword)
+    return vector[0] if vector else None
+
+
+def _positive(dataset: Dataset, keyword: str) -> float | None:
+    number = _number(dataset, keyword)
+    return number if number is not None and number > 0 else None
+
+
+def _integer(dataset: Dataset, keyword: str) -> int | None:
+    number = _number(dataset, keyword)
+    return None if number is None else int(number)

@@ -1,0 +1,124 @@
+"""The canonical volume: slices resampled once, from their true positions, onto a grid in LPS."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from client.archive.decoding import AIR_HU, SliceStack, Volume
+from common.errors import ExitCode, Refusal
+from common.geometry import Grid
+
+FINEST_NEEDED_MM = 2.5
+MAXIMUM_FINE_VOXELS = 1 << 27
+
+
+@final
+@dataclass(frozen=True)
+class Pose:
+    """Where the canonical grid lies in the patient: ``patient = rotation @ canonical + centre_mm``, LPS (x, y, z) in mm.
+
+    Attributes:
+        rotation: (3, 3), orthonormal.
+        centre_mm: (3,), patient coordinates of the grid's centre.
+    """
+
+    rotation: NDArray[np.float64]
+    centre_mm: NDArray[np.float64]
+
+
+def fine_factor(grid: Grid) -> int:
+    """How many fine voxels make an edge of one grid voxel: the least that makes them 2.5 mm or smaller."""
+    return max(1, math.ceil(grid.voxel_mm / FINEST_NEEDED_MM - 1e-9))
+
+
+def fine_grid(grid: Grid) -> Grid:
+    """The grid that radiographs are computed on: the same box in voxels of at most 2.5 mm.
+
+    Raises:
+        Refusal: ``GEOMETRY_INVALID`` if it would have more than 2^27 voxels.
+    """
+    factor = fine_factor(grid)
+    z, y, x = (cells * factor for cells in grid.shape)
+    if z * y * x > MAXIMUM_FINE_VOXELS or max(z, y, x) > 1024:
+        mend = "shrink grid.shape or grid.voxel_mm"
+        raise Refusal(ExitCode.GEOMETRY_INVALID, "the study's volume is too large", where="study.grid", mend=mend)
+    return Grid(shape=(z, y, x), voxel_mm=grid.voxel_mm / factor)
+
+
+def resample(stack: SliceStack, pose: Pose, grid: Grid) -> Volume:
+    """HU on a grid, trilinear between neighbouring pixels and slices; air where nothing was scanned.
+
+    A point is placed between the two slices it lies between, at their true positions along the normal. In the plane it
+    is measured from an origin that moves linearly from one slice to the next, which undoes the shear of a tilted
+    gantry. Half a slice and half a pixel beyond the outermost ones still count as scanned.
+
+    Returns:
+        (z, y, x) float32 on ``grid``.
+    """
+    return resample_with_extent(stack, pose, grid)[0]
+
+
+def resample_with_extent(stack: SliceStack, pose: Pose, grid: Grid) -> tuple[Volume, NDArray[np.bool_]]:
+    """As :func:`resample`, and which voxels of the grid were scanned."""
+    slices, rows, columns = _stack_coordinates(stack, pose, grid)
+    sizes = stack.hu.shape
+    scanned = np.ones(grid.shape, dtype=bool)
+    for coordinate, size in ((slices, sizes[0]), (rows, sizes[1]), (columns, sizes[2])):
+        scanned &= (coordinate >= -0.5) & (coordinate <= size - 0.5)
+    points = np.stack(
+        [2 * c / max(n - 1, 1) - 1 for c, n in ((columns, sizes[2]), (rows, sizes[1]), (slices, sizes[0]))], axis=-1
+    )
+    sampled = torch.nn.functional.grid_sample(
+        torch.from_numpy(stack.hu)[None, None],
+        torch.from_numpy(points)[None],
+        mode="bilinear",
+        padding_mode="border",
+        align_corners=True,
+    )
+    volume: Volume = sampled[0, 0].numpy()
+    volume[~scanned] = AIR_HU
+    return volume, scanned
+
+
+def _stack_coordinates(stack: SliceStack, pose: Pose, grid: Grid) -> tuple[Volume, Volume, Volume]:
+    """Fractional slice, row and column index of every voxel of the grid, (z, y, x) float32 each."""
+    axes = [grid.centres_mm(axis) for axis in (2, 1, 0)]
+    normal = stack.normal
+    positions = stack.positions_mm
+    place = _affine(axes, normal @ pose.rotation, float(normal @ pose.centre_mm))
+    slices = _fractional_index(place, positions)
+    origins = stack.origins_mm
+    coordinates = [slices]
+    for step in (stack.row_mm, stack.column_mm):
+        reciprocal = step / (step @ step)
+        index = _affine(axes, reciprocal @ pose.rotation, float(reciprocal @ pose.centre_mm))
+        start = (origins @ reciprocal).astype(np.float32)
+        if np.ptp(start) < 1e-3:
+            index -= start.mean()
+        else:
+            index -= np.interp(slices, np.arange(len(start)), start).astype(np.float32)
+        coordinates.append(index)
+    return coordinates[0], coordinates[1], coordinates[2]
+
+
+def _affine(axes: list[NDArray[np.float64]], weights: NDArray[np.float64], offset: float) -> Volume:
+    x, y, z = (axis * weight for axis, weight in zip(axes, weights, strict=True))
+    return (z[:, None, None] + offset).astype(np.float32) + (y[:, None] + x).astype(np.float32)
+
+
+def _fractional_index(place_mm: Volume, positions_mm: NDArray[np.float64]) -> Volume:
+    """Where places lie among ascending positions, in slices; linear beyond both ends."""
+    count = len(positions_mm)
+    steps = np.diff(positions_mm)
+    if np.ptp(steps) < 1e-3:
+        return ((place_mm - np.float32(positions_mm[0])) / np.float32(steps.mean())).astype(np.float32)
+    ends = np.array([positions_mm[0] - 100 * steps[0], positions_mm[-1] + 100 * steps[-1]])
+    known = np.concatenate([ends[:1], positions_mm, ends[1:]])
+    index = np.concatenate([[-100.0], np.arange(count), [count + 99.0]])
+    return np.interp(place_mm, known, index).astype(np.float32)

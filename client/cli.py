@@ -1,0 +1,77 @@
+"""``tomoray-site``: join a consortium, train on this hospital's own archive, and see what left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from common.console import log_to_stderr, run_command, stop_on_signals
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+ledger_app = typer.Typer(no_args_is_help=True, help="What left this site.")
+app.add_typer(ledger_app, name="ledger")
+
+Settings = Annotated[Path, typer.Option("--settings", help="The site's settings (TOML).")]
+State = Annotated[Path, typer.Argument(help="The site's state folder.")]
+
+
+@app.command()
+def init(folder: Annotated[Path, typer.Argument(help="Folder for the key pair.")]) -> None:
+    """Make this site's key pair. Send site.pub to the coordinator; site.key never leaves."""
+    from client.joining import make_key_pair
+
+    public = make_key_pair(folder)
+    typer.echo(f"public key: {public.path}\nkey SHA-256: {public.key_sha256}")
+
+
+@app.command()
+def start(settings: Settings) -> None:
+    """Build the cohort, connect, and take part in the approved studies until stopped."""
+    from client.settings import SiteSettings
+    from client.site import Site
+
+    log_to_stderr("tomoray-site")
+    Site(SiteSettings.from_toml(settings), stop_on_signals()).run()
+
+
+@app.command("virtual-archive")
+def virtual_archive(
+    folder: Annotated[Path, typer.Argument(help="Folder to write DICOM into.")],
+    patients: Annotated[int, typer.Option(min=1, max=10_000, help="Virtual patients.")] = 12,
+    style: Annotated[str, typer.Option(help="Scanner style; 'list' names them.")] = "toshiba",
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 1,
+    head: Annotated[
+        Path | None, typer.Option(help="Real head (DICOM folder, zip, or NIfTI) to deform; procedural without it.")
+    ] = None,
+    matrix: Annotated[int, typer.Option(min=64, max=1024, help="Pixels along an image's edge.")] = 256,
+) -> None:
+    """Write a stand-in archive of virtual patients as true DICOM CT series."""
+    from client.virtual_archive import write_archive
+
+    write_archive(folder, patients=patients, style=style, seed=seed, head=head, matrix=matrix)
+
+
+@ledger_app.command("verify")
+def ledger_verify(state: State) -> None:
+    """Verify the chain of everything that left."""
+    from client.gate import Ledger
+
+    count = sum(1 for _ in Ledger.opened(state / "ledger").entries())
+    typer.echo(f"ledger intact: {count} entries")
+
+
+@ledger_app.command("show")
+def ledger_show(state: State) -> None:
+    """One line for each departure: when, what, how many bytes."""
+    from client.gate import Ledger
+
+    for entry in Ledger.opened(state / "ledger").entries():
+        names = ", ".join(f"{record.name} {record.bytes} B" for record in entry.records)
+        typer.echo(f"{entry.sequence:6d} {entry.at} {entry.event:9s} {entry.kind:9s} {names or entry.header}")
+
+
+def main() -> None:
+    """Entry point of ``tomoray-site``."""
+    run_command("tomoray-site", app)

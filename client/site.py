@@ -1,0 +1,133 @@
+"""A site at work: its cohort first, then the line to the coordinator, until it is stopped."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import final
+
+import torch
+
+from client.archive import Cohort, CohortProgress, build_cohort
+from client.gate import Approvals, Gate, Ledger
+from client.link import Coordinator, LinkEvent, SiteApp, StudyWork, Workbench, serve, works_by_study
+from client.settings import SiteSettings
+from common.errors import ExitCode, Refusal
+from common.files import disk_refusals, make_folder
+from common.progress import Phase, ProgressFile, SiteProgress
+from common.study import Study
+from common.trust import BUNDLE_SHA256
+
+log = logging.getLogger("tomoray.site")
+
+
+@final
+class Site:
+    """One hospital's installation at work.
+
+    Args:
+        settings: the site's settings.
+        stop: ends everything within seconds once it is set.
+    """
+
+    def __init__(self, settings: SiteSettings, stop: threading.Event) -> None:
+        self._settings = settings
+        self._stop = stop
+        self._progress = ProgressFile(make_folder(settings.state))
+
+    def run(self) -> None:
+        """Build the cohorts, then answer the coordinator until stopped.
+
+        Raises:
+            Refusal: what settings, archive, ledger or coordinator refuse.
+        """
+        settings = self._settings
+        coordinator = self._coordinator()
+        approvals = Approvals.of(settings.studies)
+        torch.set_num_threads(settings.threads)
+        with sole_process(settings.state):
+            gate = Gate(Ledger(settings.state / "ledger"))
+            works = {sha: self._work(study) for sha, study in approvals.studies.items() if not self._stop.is_set()}
+            app = SiteApp(settings.role, approvals, gate, works_by_study(works))
+            self._progress.write(SiteProgress(phase=Phase.WAITING))
+            serve(coordinator, app, bundle_sha256=BUNDLE_SHA256, stop=self._stop, on_event=self._on_event)
+            self._progress.write(SiteProgress(phase=Phase.STOPPED))
+
+    def _coordinator(self) -> Coordinator:
+        line = self._settings.coordinator
+        return Coordinator(
+            address=line.address,
+            ca_certificate=_read(line.ca_certificate, "get ca.crt from the coordinator"),
+            private_key=_read(line.private_key, "make a key with 'tomoray-site init'"),
+            state=self._settings.state,
+        )
+
+    def _work(self, study: Study) -> StudyWork:
+        settings = self._settings
+        cohort = build_cohort(settings.archive, study, settings.role, settings.state, self._on_cohort)
+        _log_cohort(study, cohort)
+        bench = Workbench(
+            role=settings.role,
+            state=settings.state,
+            device=_device(settings.device),
+            gallery_cases=settings.gallery_cases,
+            progress=self._progress,
+            stop=self._stop.is_set,
+        )
+        return StudyWork(study, cohort, bench)
+
+    def _on_cohort(self, progress: CohortProgress) -> None:
+        self._progress.write(SiteProgress(phase=Phase.COHORT, done=progress.done, total=progress.total))
+        if self._stop.is_set():
+            raise Refusal(ExitCode.INTERRUPTED, "stopped", where="cohort", mend="start again: finished cases are kept")
+
+    def _on_event(self, event: LinkEvent) -> None:
+        log.info("%s %s", event.kind.value, event.detail)
+        if event.kind.value in ("replied", "connected"):
+            self._progress.write(SiteProgress(phase=Phase.WAITING))
+
+
+@contextmanager
+def sole_process(state: Path) -> Iterator[None]:
+    """Holds the state folder for this process alone.
+
+    Raises:
+        Refusal: ``SETTINGS_INVALID`` if another process of this site holds it.
+    """
+    path = state / "lock"
+    with disk_refusals(path), path.open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            mend = "stop the other process, or give this one a state folder of its own"
+            what = "another process of this site is running"
+            raise Refusal(ExitCode.SETTINGS_INVALID, what, where=str(state), mend=mend) from error
+        yield
+
+
+def _read(path: Path, mend: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        what = f"unreadable file ({type(error).__name__})"
+        raise Refusal(ExitCode.SETTINGS_INVALID, what, where=str(path), mend=mend) from error
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cuda" and not torch.cuda.is_available():
+        mend = "set device to 'cpu' or 'auto', or install the GPU's driver"
+        raise Refusal(ExitCode.SETTINGS_INVALID, "no GPU found", where="device", mend=mend)
+    return torch.device(name)
+
+
+def _log_cohort(study: Study, cohort: Cohort) -> None:
+    flow = cohort.flow
+    log.info("cohort for %s: %d found, %d eligible, %d used", study.name, flow.found, flow.eligible, flow.used)
+    for code, count in sorted(flow.excluded.items()):
+        log.info("excluded %d series: %s", count, code)

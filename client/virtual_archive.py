@@ -1,0 +1,40 @@
+"""Writing a stand-in archive from the command line, with progress."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from client.archive import STYLES, write_virtual_archive
+from common.errors import ExitCode, Refusal
+
+
+def write_archive(folder: Path, *, patients: int, style: str, seed: int, head: Path | None, matrix: int) -> None:
+    """Write the archive and say what was written; ``style`` ``list`` names the scanner styles instead.
+
+    Raises:
+        Refusal: ``SETTINGS_INVALID`` for an unknown style, and what writing refuses.
+    """
+    console = Console()
+    if style == "list":
+        for name, known in STYLES.items():
+            console.print(f"{name}: {known.manufacturer} {known.model}", highlight=False)
+        return
+    if style not in STYLES:
+        mend = f"choose one of {', '.join(STYLES)}"
+        raise Refusal(ExitCode.SETTINGS_INVALID, "unknown scanner style", where=style, mend=mend)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("virtual patients", total=patients)
+        archive = write_virtual_archive(
+            folder,
+            patients=patients,
+            style=STYLES[style],
+            seed=seed,
+            head=head,
+            matrix=matrix,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    console.print(f"{archive.patients} patients, {archive.files} files in {folder}", highlight=False, soft_wrap=True)

@@ -1,0 +1,72 @@
+"""``tomoray-coordinator``: admit sites, start a study, watch its rounds, try it all on one machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from common.console import run_command, stop_on_signals
+from common.exchange import Role
+from common.study import Study
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+
+Settings = Annotated[Path, typer.Option("--settings", help="The coordinator's settings (TOML).")]
+
+
+@app.command()
+def start(settings: Settings) -> None:
+    """Start the study, or resume it where it stood, and run it to its end."""
+    from server.coordinator import Coordinator
+    from server.run_view import RunView
+    from server.settings import CoordinatorSettings
+
+    chosen = CoordinatorSettings.from_toml(settings)
+    with RunView(chosen.run / "events.jsonl") as view:
+        Coordinator(chosen, stop_on_signals(), view.refresh).run()
+    typer.echo(f"report: {chosen.run / 'report.html'}")
+
+
+@app.command()
+def admit(
+    name: Annotated[str, typer.Argument(help="The site's name: lower-case letters, digits, hyphens.")],
+    role: Annotated[Role, typer.Argument(help="train, or evaluate for a held-out site.")],
+    public_key: Annotated[Path, typer.Argument(help="The site's public key file, from 'tomoray-site init'.")],
+    admissions: Annotated[Path, typer.Option(help="File to add the site to.")] = Path("sites.toml"),
+) -> None:
+    """Admit a site with its public key and role."""
+    from server.consortium import add_admission
+
+    site = add_admission(admissions, name, role, public_key)
+    typer.echo(f"admitted {site.name} as {site.role.value}; key SHA-256 {site.key_sha256}")
+
+
+@app.command()
+def study(path: Annotated[Path, typer.Argument(help="Study file (TOML).")]) -> None:
+    """Check a study and print its hash, which sites approve."""
+    loaded = Study.from_toml(path)
+    typer.echo(f"{loaded.sha256}  {loaded.name}")
+
+
+@app.command()
+def demo(
+    ct: Annotated[Path | None, typer.Option(help="Folder with real head CTs; procedural heads without it.")] = None,
+    heads: Annotated[str, typer.Option(help="With --ct: file prefixes of three training heads and the held-out.")] = (
+        "01,02,03,06"
+    ),
+    output: Annotated[Path, typer.Option(help="Folder of the demo; replaced where it exists.")] = Path("runs/demo"),
+    study_file: Annotated[Path, typer.Option("--study", help="Study to run.")] = Path("configs/demo.toml"),
+    port: Annotated[int, typer.Option(help="Loopback port; 0 takes a free one.")] = 0,
+) -> None:
+    """Run everything on this machine: three training hospitals and one held-out, as real processes on loopback."""
+    from server.demo import Demo, DemoPlan
+
+    plan = DemoPlan(study=study_file, output=output, ct=ct, heads=tuple(heads.split(",")), port=port)
+    Demo(plan, stop_on_signals()).run()
+
+
+def main() -> None:
+    """Entry point of ``tomoray-coordinator``."""
+    run_command("tomoray-coordinator", app)

@@ -1,0 +1,116 @@
+"""A coordinator at work: SuperLink and round loop as supervised child processes, until the run is finished."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import final
+
+from common.errors import ExitCode, Refusal
+from common.files import make_folder
+from common.processes import python_module, start_child, stop_children
+from common.study import Study
+from server.consortium import AdmittedSite, make_certificates, read_admissions
+from server.link import Control, SuperLink
+from server.round_process import RoundOrder
+from server.rounds import EventLog, RunDirectory, prepare_run
+from server.settings import CoordinatorSettings
+
+RESTARTS = 5
+STOP_S = 4.0
+POLL_S = 0.3
+
+
+@final
+class Coordinator:
+    """Runs one study to its end.
+
+    Args:
+        settings: the coordinator's settings.
+        stop: ends everything within seconds once it is set.
+        watch: called a few times a second, e.g. to show progress.
+    """
+
+    def __init__(self, settings: CoordinatorSettings, stop: threading.Event, watch: Callable[[], None]) -> None:
+        self._settings = settings
+        self._stop = stop
+        self._watch = watch
+
+    def run(self) -> None:
+        """Run, or resume, until all rounds are done.
+
+        Raises:
+            Refusal: what settings, SuperLink or round loop refuse; ``INTERRUPTED`` where ``stop`` was set.
+        """
+        settings = self._settings
+        study = Study.from_toml(settings.study)
+        sites = read_admissions(settings.admissions)
+        directory = RunDirectory(settings.run)
+        prepare_run(study, directory)
+        make_folder(settings.state)
+        certificates = make_certificates(settings.state / "certificates", settings.hosts)
+        with SuperLink(settings.state / "superlink", certificates, settings.port) as superlink:
+            self._supervise(superlink, sites, EventLog(directory.events))
+
+    def _supervise(self, superlink: SuperLink, sites: tuple[AdmittedSite, ...], events: EventLog) -> None:
+        for _ in range(RESTARTS):
+            with Control(superlink.address, superlink.ca_certificate) as control:
+                nodes = {site.name: control.register_site(site.public_key, site.name) for site in sites}
+                flower_run = control.start_run()
+                child = self._start_rounds(superlink, sites, nodes)
+                try:
+                    status = self._await(child, superlink)
+                finally:
+                    stop_children([child], STOP_S)
+                    control.stop_run(flower_run)
+            if status == ExitCode.OK:
+                return
+            self._check_status(status)
+            events.say("problem", detail=f"the round loop ended with status {status}: starting it again")
+        mend = f"look into {self._log}, then start the coordinator again: it resumes where it stood"
+        raise Refusal(ExitCode.CHILD_FAILED, "the round loop keeps ending", where="round loop", mend=mend)
+
+    def _start_rounds(
+        self, superlink: SuperLink, sites: tuple[AdmittedSite, ...], nodes: dict[str, int]
+    ) -> subprocess.Popen[bytes]:
+        order = RoundOrder(
+            study=self._settings.study,
+            run=self._settings.run,
+            sites=sites,
+            nodes=nodes,
+            address=superlink.address,
+            ca_certificate=superlink.ca_certificate.decode(),
+            secret=superlink.secret.hex(),
+            wait_for_sites_s=self._settings.wait_for_sites_s,
+        )
+        command = python_module("server.round_process")
+        return start_child(command, self._log, stdin=order.model_dump_json().encode())
+
+    def _await(self, child: subprocess.Popen[bytes], superlink: SuperLink) -> int:
+        while child.poll() is None and not self._stop.is_set():
+            superlink.poll()
+            self._watch()
+            self._stop.wait(POLL_S)
+        self._watch()
+        if self._stop.is_set():
+            mend = "start the coordinator again: it resumes where it stood"
+            raise Refusal(ExitCode.INTERRUPTED, "stopped", where="coordinator", mend=mend)
+        return int(child.returncode)
+
+    def _check_status(self, status: int) -> None:
+        """A refusal of the round loop is final; a kill or crash is worth another start."""
+        if status in {int(code) for code in ExitCode} - {int(ExitCode.INTERRUPTED)}:
+            last = last_line(self._log)
+            raise Refusal(ExitCode(status), last, where="round loop", mend=f"see {self._log}")
+
+    @property
+    def _log(self) -> Path:
+        return self._settings.state / "rounds.log"
+
+
+def last_line(path: Path) -> str:
+    """The last line of a log, without the command's name."""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+    return lines[-1].removeprefix("tomoray-coordinator: ") if lines else "no message"

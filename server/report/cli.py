@@ -1,0 +1,67 @@
+"""``tomoray-report``: writes report.html and report.json of a run."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, final
+
+import typer
+
+from common.errors import Refusal
+from common.files import make_folder, write_atomic
+from server.report.document import ReportDocument
+from server.report.page import render
+from server.report.records import read_run
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+@final
+@dataclass(frozen=True)
+class ReportPaths:
+    """The two files of a report."""
+
+    html: Path
+    json: Path
+
+
+def write_report(run_directory: Path, output: Path | None = None) -> ReportPaths:
+    """Write ``report.html`` and ``report.json`` of a run, each atomically.
+
+    Args:
+        run_directory: a run's directory, of a run that is finished or still going.
+        output: folder for the two files, created if missing; the run directory if not given.
+
+    Raises:
+        Refusal: ``RUN_INVALID`` if there is no readable run, ``DISK_FULL`` or ``DISK_UNWRITABLE`` if a file cannot be
+            written; the files of an earlier report are then untouched.
+    """
+    document = ReportDocument.of(read_run(run_directory))
+    page = render(document).encode("utf-8")
+    folder = make_folder(output) if output else run_directory
+    paths = ReportPaths(html=folder / "report.html", json=folder / "report.json")
+    write_atomic(paths.json, f"{document.model_dump_json(indent=1)}\n".encode())
+    write_atomic(paths.html, page)
+    return paths
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="Directory of a run: the one that holds run.json.")],
+    output: Annotated[Path | None, typer.Option(help="Folder for the report; the run's directory if left out.")] = None,
+) -> None:
+    """Write the evaluation round report of a run: report.html and report.json."""
+    paths = write_report(run, output)
+    typer.echo(paths.html)
+    typer.echo(paths.json)
+
+
+def main() -> None:
+    """Entry point; a refusal is one line on stderr and its exit code."""
+    try:
+        app()
+    except Refusal as refusal:
+        sys.stderr.write(f"tomoray-report: {refusal}\n")
+        sys.exit(int(refusal.code))

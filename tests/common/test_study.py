@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.errors import ExitCode, Refusal
+from common.study import Study
+
+SMALL = """
+name = "small"
+[grid]
+shape = [16, 16, 16]
+voxel_mm = 14.0
+[geometry]
+detector_shape = [32, 32]
+pixel_mm = 14.0
+"""
+
+
+def test_identity_is_the_sha256_of_canonical_json_and_ignores_layout() -> None:
+    reordered = """
+# a comment
+[geometry]
+pixel_mm = 14
+detector_shape = [32,32]
+[grid]
+voxel_mm = 14.00
+shape = [16, 16,   16]
+"""
+    first = Study.from_text(SMALL, where="a")
+    second = Study.from_text('name = "small"\n' + reordered, where="b")
+    assert first.sha256 == second.sha256
+    assert json.loads(first.canonical_json()) == first.model_dump(mode="json")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("voxel_mm = 14.0", "voxel_mm = 14.1"), ("pixel_mm = 14.0", "pixel_mm = 13.9"), ('"small"', '"small2"')],
+)
+def test_any_change_changes_the_identity(old: str, new: str) -> None:
+    assert Study.from_text(SMALL, where="a").sha256 != Study.from_text(SMALL.replace(old, new), where="b").sha256
+
+
+def test_canonical_json_reads_back_to_the_same_study(study: Study) -> None:
+    assert Study.model_validate_json(study.canonical_json()) == study
+
+
+def test_unknown_key_is_named_in_one_line() -> None:
+    with pytest.raises(Refusal) as caught:
+        Study.from_text(SMALL + "\n[optimisation]\nstepz = 3\n", where="study.toml")
+    assert caught.value.code is ExitCode.STUDY_INVALID
+    assert "unknown key 'optimisation.stepz'" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        (SMALL.replace("14.0\n[geometry]", "nan\n[geometry]"), "grid.voxel_mm"),
+        (SMALL + "source_detector_mm = 900.0\n", "geometry"),
+        (SMALL + "[window]\nlow_hu = 5.0\nhigh_hu = 5.0\n", "window"),
+        (SMALL + "[optimisation]\nlr_generator = 1e-4\nlr_discriminator = 1e-3\n", "optimisation"),
+        (SMALL.replace("[16, 16, 16]", "[16, 16]"), "grid.shape.2"),
+        ("[[[", "not TOML"),
+    ],
+)
+def test_wrong_field_is_named(text: str, field: str) -> None:
+    with pytest.raises(Refusal, match=field.replace(".", r"\.")) as caught:
+        Study.from_text(text, where="study.toml")
+    assert caught.value.code is ExitCode.STUDY_INVALID
+
+
+def test_missing_and_oversized_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(Refusal, match="unreadable"):
+        Study.from_toml(tmp_path / "absent.toml")
+    big = tmp_path / "big.toml"
+    big.write_bytes(b"#" * 100_000)
+    with pytest.raises(Refusal, match="larger than"):
+        Study.from_toml(big)
+
+
+@given(st.text(max_size=300))
+def test_arbitrary_text_is_a_study_or_a_refusal(text: str) -> None:
+    with pytest.raises(Refusal) as caught:
+        Study.from_text(text, where="fuzz")
+    assert caught.value.code is ExitCode.STUDY_INVALID
+
+
+@pytest.mark.parametrize("path", sorted(Path("configs").glob("*.toml")), ids=lambda path: path.name)
+def test_shipped_configurations_are_studies(path: Path) -> None:
+    assert Study.from_toml(path).name == path.stem
