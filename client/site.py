@@ -17,6 +17,7 @@ from client.gate import Approvals, Gate, Ledger
 from client.link import Coordinator, LinkEvent, SiteApp, StudyWork, Workbench, serve, works_by_study
 from client.settings import SiteSettings
 from common.errors import ExitCode, Refusal
+from common.exchange import RefusalCode
 from common.files import disk_refusals, make_folder
 from common.progress import Phase, ProgressFile, SiteProgress
 from common.study import Study
@@ -54,7 +55,14 @@ class Site:
             works = {sha: self._work(study) for sha, study in approvals.studies.items() if not self._stop.is_set()}
             app = SiteApp(settings.role, approvals, gate, works_by_study(works))
             self._progress.write(SiteProgress(phase=Phase.WAITING))
-            serve(coordinator, app, bundle_sha256=BUNDLE_SHA256, stop=self._stop, on_event=self._on_event)
+            serve(
+                coordinator,
+                app.answer,
+                refuse_bundle=lambda message: app.refuse(message, RefusalCode.BUNDLE_UNKNOWN),
+                bundle_sha256=BUNDLE_SHA256,
+                stop=self._stop,
+                on_event=self._on_event,
+            )
             self._progress.write(SiteProgress(phase=Phase.STOPPED))
 
     def _coordinator(self) -> Coordinator:

@@ -1,16 +1,15 @@
 """Rigid alignment of a head to the template: centre and all three angles, in a fraction of a second.
 
 Gauss-Newton on clipped HU over the template's surroundings (Baker and Matthews, Int J Comput Vis 56:221, 2004), from
-several pitches, coarse to fine. Three scales take up the difference in size between patient and template while it runs
-and are then dropped, so that the pose itself stays rigid.
+several pitches and centres, coarse to fine. Three scales take up the difference in size between patient and template
+while it runs and are then dropped, so that the pose itself stays rigid.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import final
 
 import numpy as np
@@ -19,27 +18,27 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from client.archive.anatomy import template_head
-from client.archive.body import body_mask, find_head
-from client.archive.decoding import AIR_HU, SliceStack, block_mean
+from client.archive.decoding import SliceStack, Volume, block_mean
+from client.archive.template import WINDOW_HU, TemplateLevel, template_levels
 from client.archive.volume import Pose, resample_with_extent
 from common.geometry import Grid
 
-START_PITCHES_DEG = (0.0, -14.0, 14.0, -28.0, 28.0)
-LEVELS_MM = (8.0, 5.0)
-ITERATIONS = (14, 8)
-START_ITERATIONS = 5
-WINDOW_HU = (-500.0, 500.0)
+START_PITCHES_DEG = (0.0, -20.0, 20.0)
+START_ITERATIONS = 4
+ITERATIONS = (10, 6)
 ROBUST_HU = 200.0
-SURROUNDINGS_MM = 24.0
 UNSCANNED_HU = 250.0
+BRAIN_HU = (-40.0, 120.0)
+BONE_HU = 200.0
 
 _PRIOR_DEG = (20.0, 8.0, 8.0)
 _PRIOR_LOG_SCALE = 0.06
-# Neighbouring voxels err together: the data weigh as this share of their number against the priors.
+_LARGEST_LOG_SCALE = 0.25
+# Neighbouring voxels err together: the data weigh as this share of their number, at 9 mm, against the priors.
 _INDEPENDENT_SHARE = 0.02
-_TEMPLATE_EXTENT_MM = (240.0, 240.0, 200.0)
-_SEARCH_EXTENT_MM = (320.0, 320.0, 280.0)
+_EXPECTED_HU = 100.0
+_SEARCH_EXTENT_MM = (300.0, 300.0, 264.0)
+_SAMPLING_MM = 3.0
 
 Array = NDArray[np.float64]
 
@@ -47,34 +46,31 @@ Array = NDArray[np.float64]
 @final
 @dataclass(frozen=True)
 class Alignment:
-    """Where the canonical grid lies in the patient, and how well it fits.
+    """Where the canonical grid lies in the patient, how well it fits, and what lies where the template has its brain.
 
     Attributes:
         pose: canonical to patient, rigid.
         residual_hu: root mean square difference to the template in the HU window, where the patient was scanned.
         pitch_deg: extension of the head against the template: positive where the chin is up.
-        seen_share: share of the template's surroundings that was scanned.
+        brain_seen_share: share of the template's brain that was scanned.
+        brain_like_share: share of that in which the patient shows brain too.
+        brain_median_hu: the patient's median there, clipped to the window; NaN if nothing was scanned.
+        skull_share: share of the template's scanned vault within 6 mm of which the patient has bone.
     """
 
     pose: Pose
     residual_hu: float
     pitch_deg: float
-    seen_share: float
-
-
-@final
-@dataclass(frozen=True)
-class _Level:
-    """The template's points at one voxel size, with their values."""
-
-    points_mm: Array
-    values_hu: Array
+    brain_seen_share: float
+    brain_like_share: float
+    brain_median_hu: float
+    skull_share: float
 
 
 @final
 @dataclass(frozen=True)
 class _Target:
-    """The patient at one voxel size, to be sampled: value, gradient and extent of the scan, as five channels."""
+    """The patient at one voxel size, to be sampled: value, gradient along x, y, z and extent of the scan."""
 
     channels: torch.Tensor
     origin_mm: Array
@@ -89,57 +85,56 @@ class _Fit:
     log_scale: Array
     cost: float = math.inf
     residual_hu: float = math.inf
-    seen_share: float = 0.0
 
 
-def align(stack: SliceStack, cranium_centre_mm: Array) -> Alignment:
+def align(stack: SliceStack, brain_guesses_mm: Sequence[Array]) -> Alignment:
     """Bring a head into the template's pose.
 
     Args:
         stack: the head with air around it.
-        cranium_centre_mm: (3,), LPS of the middle of the brain as far as it was scanned: where the search starts.
+        brain_guesses_mm: LPS points where the middle of the brain may lie: where searches start.
     """
-    coarse, *finer = [_target(stack, cranium_centre_mm, voxel_mm) for voxel_mm in LEVELS_MM]
-    template = _levels()
-    fits = [_refined(fit, coarse, template[0], START_ITERATIONS) for fit in _starts(cranium_centre_mm)]
+    centre = np.mean(brain_guesses_mm, axis=0)
+    levels = template_levels()
+    targets = _targets(stack, centre, [level.voxel_mm for level in levels])
+    fits = [_refined(start, targets[0], levels[0], START_ITERATIONS) for start in _starts(brain_guesses_mm, levels[0])]
     best = min(fits, key=lambda fit: fit.cost)
-    best = _refined(best, coarse, template[0], ITERATIONS[0])
-    for target, level, iterations in zip(finer, template[1:], ITERATIONS[1:], strict=True):
+    for target, level, iterations in zip(targets, levels, ITERATIONS, strict=True):
         best = _refined(best, target, level, iterations)
-    pitch_deg = -math.degrees(math.atan2(best.rotation[2, 1], best.rotation[2, 2]))
-    return Alignment(Pose(best.rotation, best.centre_mm), best.residual_hu, pitch_deg, best.seen_share)
+    return _described(best, targets[-1], levels[-1])
 
 
-def _starts(cranium_centre_mm: Array) -> Iterator[_Fit]:
-    for pitch_deg in START_PITCHES_DEG:
-        rotation = Rotation.from_euler("x", -pitch_deg, degrees=True).as_matrix()
-        yield _Fit(rotation, cranium_centre_mm - rotation @ _template_cranium_mm(), np.zeros(3))
+def _starts(brain_guesses_mm: Sequence[Array], level: TemplateLevel) -> Iterator[_Fit]:
+    brain_mm = level.points_mm[level.brain].mean(axis=0)
+    for guess in brain_guesses_mm:
+        for pitch_deg in START_PITCHES_DEG:
+            rotation = Rotation.from_euler("x", -pitch_deg, degrees=True).as_matrix()
+            yield _Fit(rotation, guess - rotation @ brain_mm, np.zeros(3))
 
 
-def _refined(fit: _Fit, target: _Target, level: _Level, iterations: int) -> _Fit:
-    """Damped Gauss-Newton steps from a fit; the best fit met."""
-    best, damping = replace(fit, cost=math.inf), 1e-3
-    candidate = fit
+def _refined(fit: _Fit, target: _Target, level: TemplateLevel, iterations: int) -> _Fit:
+    """Levenberg-Marquardt steps from a fit; the best fit met."""
+    best, normal, gradient = _linearised(fit, target, level)
+    damping = 1e-3
     for _ in range(iterations):
-        measured, normal, gradient = _linearised(candidate, target, level)
-        if measured.cost < best.cost:
-            gain = best.cost - measured.cost
-            best, system, damping = measured, (normal, gradient), damping / 4
-            if gain < 1e-4 * measured.cost:
-                break
-        else:
-            damping *= 8
-        normal, gradient = system
         step = np.linalg.solve(normal + damping * np.diag(np.diag(normal)), -gradient)
-        candidate = _Fit(
+        moved = _Fit(
             best.rotation @ Rotation.from_rotvec(step[:3]).as_matrix(),
             best.centre_mm + step[3:6],
-            np.clip(best.log_scale + step[6:], -0.25, 0.25),
+            np.clip(best.log_scale + step[6:], -_LARGEST_LOG_SCALE, _LARGEST_LOG_SCALE),
         )
+        measured, new_normal, new_gradient = _linearised(moved, target, level)
+        gain = best.cost - measured.cost
+        if gain > 0:
+            best, normal, gradient, damping = measured, new_normal, new_gradient, damping / 4
+        else:
+            damping *= 10
+        if 0 < gain < 1e-3 * best.cost or damping > 1e3:
+            break
     return best
 
 
-def _linearised(fit: _Fit, target: _Target, level: _Level) -> tuple[_Fit, Array, Array]:
+def _linearised(fit: _Fit, target: _Target, level: TemplateLevel) -> tuple[_Fit, Array, Array]:
     """The fit with its cost, and the 9 x 9 normal matrix and gradient: turn (own axes), shift, log scale."""
     scaled = level.points_mm * np.exp(fit.log_scale)
     value, slope, seen = _sampled(target, scaled @ fit.rotation.T + fit.centre_mm)
@@ -148,18 +143,41 @@ def _linearised(fit: _Fit, target: _Target, level: _Level) -> tuple[_Fit, Array,
     weight = seen * np.minimum(1.0, ROBUST_HU / np.maximum(np.abs(difference), 1e-6))
     turned = slope @ fit.rotation
     jacobian = np.concatenate([np.cross(scaled, turned), slope, turned * scaled], axis=1)
-    share = _INDEPENDENT_SHARE * (target.voxel_mm / LEVELS_MM[0]) ** 3 / 100.0**2
+    share = _INDEPENDENT_SHARE * (target.voxel_mm / 9.0) ** 3 / _EXPECTED_HU**2
     weighted = jacobian * (weight * share)[:, None]
-    normal = weighted.T @ jacobian
-    gradient = weighted.T @ difference
-    angles = Rotation.from_matrix(fit.rotation).as_rotvec()
-    priors = np.concatenate([np.radians(_PRIOR_DEG) ** -2.0, np.zeros(3), np.full(3, _PRIOR_LOG_SCALE**-2.0)])
-    offset = np.concatenate([angles, np.zeros(3), fit.log_scale])
-    normal += np.diag(priors)
-    gradient += priors * offset
-    cost = share * float(weight @ difference**2 + UNSCANNED_HU**2 * (1 - seen).sum()) + float(priors @ offset**2)
+    turn = Rotation.from_matrix(fit.rotation).as_rotvec()
+    precision = np.concatenate([np.radians(_PRIOR_DEG) ** -2.0, np.zeros(3), np.full(3, _PRIOR_LOG_SCALE**-2.0)])
+    offset = np.concatenate([turn, np.zeros(3), fit.log_scale])
+    normal = weighted.T @ jacobian + np.diag(precision + 1e-9)
+    gradient = weighted.T @ difference + precision * offset
+    cost = share * float(weight @ difference**2 + UNSCANNED_HU**2 * (1 - seen).sum()) + float(precision @ offset**2)
     residual = math.sqrt(float(seen @ difference**2) / max(float(seen.sum()), 1.0))
-    return replace(fit, cost=cost, residual_hu=residual, seen_share=float(seen.mean())), normal, gradient
+    return replace(fit, cost=cost, residual_hu=residual), normal, gradient
+
+
+def _described(fit: _Fit, target: _Target, level: TemplateLevel) -> Alignment:
+    where = level.points_mm * np.exp(fit.log_scale) @ fit.rotation.T + fit.centre_mm
+    value, _, seen = _sampled(target, where)
+    scanned = seen > 0.5
+    brain = value[level.brain & scanned]
+    near_bone, _, _ = _sampled(_brightest(target), where)
+    vault = near_bone[level.vault & scanned]
+    return Alignment(
+        pose=Pose(fit.rotation, fit.centre_mm),
+        residual_hu=fit.residual_hu,
+        pitch_deg=-math.degrees(math.atan2(fit.rotation[2, 1], fit.rotation[2, 2])),
+        brain_seen_share=float(scanned[level.brain].mean()),
+        brain_like_share=float(((brain >= BRAIN_HU[0]) & (brain <= BRAIN_HU[1])).mean()) if brain.size else 0.0,
+        brain_median_hu=float(np.median(brain)) if brain.size else math.nan,
+        skull_share=float((vault > BONE_HU).mean()) if vault.size else 0.0,
+    )
+
+
+def _brightest(target: _Target) -> _Target:
+    """The target with each value replaced by the greatest among its neighbours."""
+    channels = target.channels.clone()
+    channels[:, 0] = torch.from_numpy(ndimage.maximum_filter(channels[0, 0].numpy(), size=3))
+    return replace(target, channels=channels)
 
 
 def _sampled(target: _Target, points_mm: Array) -> tuple[Array, Array, Array]:
@@ -172,51 +190,20 @@ def _sampled(target: _Target, points_mm: Array) -> tuple[Array, Array, Array]:
     return channels[0] + WINDOW_HU[0], channels[1:4].T, channels[4]
 
 
-def _target(stack: SliceStack, centre_mm: Array, voxel_mm: float) -> _Target:
-    """The patient around a point in blocks of voxels, so that nothing aliases."""
-    half = Grid(shape=_even_shape(_SEARCH_EXTENT_MM, voxel_mm), voxel_mm=voxel_mm / 2)
-    volume, scanned = resample_with_extent(stack, Pose(np.eye(3), centre_mm), half)
+def _targets(stack: SliceStack, centre_mm: Array, voxels_mm: Sequence[float]) -> list[_Target]:
+    """The patient around a point at several voxel sizes, averaged from one sampling so that nothing aliases."""
+    z, y, x = (round(length / _SAMPLING_MM / 6) * 6 for length in _SEARCH_EXTENT_MM)
+    grid = Grid(shape=(z, y, x), voxel_mm=_SAMPLING_MM)
+    volume, scanned = resample_with_extent(stack, Pose(np.eye(3), centre_mm), grid)
     np.clip(volume, *WINDOW_HU, out=volume)
-    value = block_mean(volume, (2, 2, 2)) - WINDOW_HU[0]
-    seen = block_mean(scanned.astype(np.float32), (2, 2, 2))
+    seen = scanned.astype(np.float32)
+    return [_target(volume, seen, centre_mm, round(voxel_mm / _SAMPLING_MM)) for voxel_mm in voxels_mm]
+
+
+def _target(volume: Volume, seen: Volume, centre_mm: Array, factor: int) -> _Target:
+    value = block_mean(volume, (factor,) * 3) - WINDOW_HU[0]
+    voxel_mm = _SAMPLING_MM * factor
     slopes = [slope / voxel_mm for slope in reversed(np.gradient(value))]
-    channels = np.stack([value, *slopes, seen]).astype(np.float32)
+    channels = np.stack([value, *slopes, block_mean(seen, (factor,) * 3)]).astype(np.float32)
     origin = centre_mm - (np.array(value.shape[::-1]) - 1) / 2 * voxel_mm
     return _Target(torch.from_numpy(channels)[None], origin, voxel_mm)
-
-
-@lru_cache(maxsize=1)
-def _levels() -> tuple[_Level, ...]:
-    return tuple(_level(voxel_mm) for voxel_mm in LEVELS_MM)
-
-
-def _level(voxel_mm: float) -> _Level:
-    half = Grid(shape=_even_shape(_TEMPLATE_EXTENT_MM, voxel_mm), voxel_mm=voxel_mm / 2)
-    clipped = np.clip(template_head(half).astype(np.float32), *WINDOW_HU)
-    values = block_mean(clipped, (2, 2, 2))
-    reach = max(1, round(SURROUNDINGS_MM / voxel_mm))
-    near = ndimage.binary_dilation(values > WINDOW_HU[0] + 100, iterations=reach)
-    grid = half.coarser(2)
-    z, y, x = np.meshgrid(*(grid.centres_mm(axis) for axis in range(3)), indexing="ij")
-    # Below the skull base posture decides where tissue lies, not the head's pose.
-    near &= z > -95.0
-    points = np.stack([x[near], y[near], z[near]], axis=1)
-    return _Level(points, values[near].astype(np.float64))
-
-
-@lru_cache(maxsize=1)
-def _template_cranium_mm() -> Array:
-    """Middle of the template's brain, found as a patient's is."""
-    grid = Grid(shape=(64, 64, 64), voxel_mm=3.5)
-    x, y, z = (grid.centres_mm(axis) for axis in (2, 1, 0))
-    origins = np.stack([np.full_like(z, x[0]), np.full_like(z, y[0]), z], axis=1)
-    step = grid.voxel_mm
-    hu = template_head(grid).astype(np.float32)
-    stack = SliceStack(hu, origins, np.array([0, step, 0]), np.array([step, 0, 0]), AIR_HU, 1000.0)
-    return find_head(stack, body_mask(stack)).centre_mm
-
-
-def _even_shape(extent_mm: tuple[float, float, float], voxel_mm: float) -> tuple[int, int, int]:
-    """Shape in half voxels that covers the extent with whole voxels."""
-    z, y, x = (2 * math.ceil(length / voxel_mm) for length in extent_mm)
-    return z, y, x

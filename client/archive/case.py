@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Self, final
+from typing import Annotated, Any, Self, final
 
 import numpy as np
 import safetensors
@@ -51,7 +51,7 @@ class CaseFacts(BaseModel):
         tilt_deg: slices from axial, positive where the front is higher.
         pitch_deg: extension of the head against the template, positive where the chin is up.
         residual_hu: root mean square difference to the template after alignment, in the alignment's HU window.
-        cranium_share: share of the template's brain that was scanned.
+        brain_seen_share: share of the template's brain that was scanned.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -64,7 +64,7 @@ class CaseFacts(BaseModel):
     tilt_deg: Finite
     pitch_deg: Finite
     residual_hu: Finite
-    cranium_share: Finite
+    brain_seen_share: Finite
 
 
 @final
@@ -91,7 +91,7 @@ class Case:
             Refusal: ``DISK_FULL`` or ``DISK_UNWRITABLE``.
         """
         metadata = {"format": FORMAT, "pseudonym": self.pseudonym, "facts": self.facts.model_dump_json()}
-        tensors = {"volume_hu": self.volume_hu, "integrals": self.integrals}
+        tensors: dict[str, NDArray[Any]] = {"volume_hu": self.volume_hu, "integrals": self.integrals}
         write_atomic(path, safetensors.numpy.save(tensors, metadata), mode=0o600)
 
     @classmethod

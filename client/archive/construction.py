@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from client.archive.alignment import Alignment, align
-from client.archive.body import body_mask, find_head, without_surroundings
+from client.archive.body import find_body
 from client.archive.case import Case, CaseFacts, vendor
 from client.archive.decoding import UnreadablePixels, Volume, block_mean, decode_stack
 from client.archive.radiographs import radiograph_pair
-from client.archive.verdicts import Plan, VerdictCode, judge_alignment, judge_content
+from client.archive.verdicts import Plan, VerdictCode, judge_alignment, judge_scale
 from client.archive.volume import fine_factor, fine_grid, resample
 from common.geometry import Geometry, Grid
 from common.study import RadiographSettings
@@ -43,16 +42,17 @@ def construct_case(plan: Plan, patient: str, recipe: Recipe) -> Case | VerdictCo
         stack = decode_stack(plan.slices, fine.voxel_mm)
     except UnreadablePixels:
         return VerdictCode.UNREADABLE
-    stack = without_surroundings(stack, body_mask(stack))
-    head = find_head(stack)
-    verdict = judge_content(head)
+    verdict = judge_scale(stack)
     if verdict is not VerdictCode.ACCEPTED:
         return verdict
-    alignment = align(stack, head.centre_mm)
+    body = find_body(stack)
+    if body is None:
+        return VerdictCode.NOT_A_HEAD
+    alignment = align(body.stack, body.brain_guesses_mm)
     verdict = judge_alignment(alignment)
     if verdict is not VerdictCode.ACCEPTED:
         return verdict
-    volume = resample(stack, alignment.pose, fine)
+    volume = resample(body.stack, alignment.pose, fine)
     integrals = radiograph_pair(volume, fine.voxel_mm, recipe.geometry, recipe.radiograph)
     return Case(patient, target_volume(volume, recipe.grid), integrals, _facts(plan, alignment))
 
@@ -76,5 +76,5 @@ def _facts(plan: Plan, alignment: Alignment) -> CaseFacts:
         tilt_deg=round(plan.tilt_deg, 2),
         pitch_deg=round(alignment.pitch_deg, 2),
         residual_hu=round(alignment.residual_hu, 1),
-        cranium_share=round(alignment.seen_share, 3),
+        brain_seen_share=round(alignment.brain_seen_share, 3),
     )

@@ -10,7 +10,7 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import dcmread
-from pydicom.pixels import pixel_array
+from pydicom.pixels.utils import pixel_array
 from pydicom.uid import ImplicitVRLittleEndian
 
 from client.archive.header import SliceHeader, open_plain, quiet_pydicom
@@ -170,7 +170,7 @@ def _stored_values(header: SliceHeader) -> NDArray[np.int64]:
             if (dataset.Rows, dataset.Columns) != (header.rows, header.columns):
                 raise UnreadablePixels("size changed")
             stored = pixel_array(dataset, raw=True)
-    except Exception as error:  # noqa: BLE001 - hostile bytes: decoders raise many types, and each means unreadable
+    except Exception as error:  # hostile bytes: decoders raise many types, and each means unreadable
         raise UnreadablePixels(type(error).__name__) from error
     if stored.shape != (header.rows, header.columns) or stored.dtype.kind not in "iu":
         raise UnreadablePixels("size or type")

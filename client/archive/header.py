@@ -6,13 +6,15 @@ import math
 import os
 import stat
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, final
 
 import pydicom.config
 from pydicom import Dataset, dcmread
-from pydicom.pixels import get_decoder
+from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from client.archive.pseudonym import Pseudonyms
@@ -22,7 +24,28 @@ MAXIMUM_FILE_BYTES = 1 << 30
 _OPENING_BYTES = 4096
 _PREAMBLE_BYTES = 128
 
-HEADER_TAGS = ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "PatientID", "IssuerOfPatientID", "Modality", "ImageType", "Manufacturer", "KVP", "SliceThickness", "ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing", "Rows", "Columns", "NumberOfFrames", "RescaleSlope", "RescaleIntercept", "PixelPaddingValue"]
+HEADER_TAGS = [
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "PatientID",
+    "IssuerOfPatientID",
+    "Modality",
+    "ImageType",
+    "Manufacturer",
+    "KVP",
+    "SliceThickness",
+    "ImageOrientationPatient",
+    "ImagePositionPatient",
+    "PixelSpacing",
+    "Rows",
+    "Columns",
+    "NumberOfFrames",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "PixelPaddingValue",
+]
 
 Vector = tuple[float, ...]
 
@@ -111,7 +134,7 @@ def read_header(path: Path, pseudonyms: Pseudonyms) -> tuple[str, str, SliceHead
                 raise DamagedFile
             stream.seek(0)
             return _parsed(stream, path, status, pseudonyms)
-    except Exception as error:  # noqa: BLE001 - hostile bytes: pydicom raises many types, and each means damaged
+    except Exception as error:  # hostile bytes: pydicom raises many types, and each means damaged
         if prefixed:
             raise DamagedFile from error
         return None
@@ -173,19 +196,12 @@ def open_plain(path: Path) -> BinaryIO:
     return stream
 
 
-class quiet_pydicom:  # noqa: N801 - reads as a statement
+@contextmanager
+def quiet_pydicom() -> Iterator[None]:
     """While it lasts, values that break the standard's formats raise no warning: they are judged here instead."""
-
-    def __enter__(self) -> None:
-        self._validation = pydicom.config.disable_value_validation()
-        self._warnings = warnings.catch_warnings()
-        self._validation.__enter__()
-        self._warnings.__enter__()
+    with pydicom.config.disable_value_validation(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-
-    def __exit__(self, *failure: object) -> None:
-        self._warnings.__exit__(*failure)
-        self._validation.__exit__(*failure)
+        yield
 
 
 def _begins_as_data_set(opening: bytes) -> bool:

@@ -11,7 +11,8 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from client.archive.body import HeadFindings
+from client.archive.alignment import Alignment
+from client.archive.decoding import SliceStack
 from client.archive.discovery import Series
 from client.archive.header import SliceHeader
 from common.study import CohortSettings
@@ -28,11 +29,14 @@ MAXIMUM_TILT_DEG = 35.0
 SAME_POSITION_MM = 0.05
 GAP_RATIO = 1.6
 
+AIR_LOW_HU = (-1150.0, -800.0)
+DENSE_HIGH_HU = 100.0
+SKULL_SHARE = 0.7
+BRAIN_SEEN_SHARE = 0.9
+BRAIN_LIKE_SHARE = 0.7
 BRAIN_MEDIAN_HU = (0.0, 80.0)
-WHOLE_CRANIUM_ML = 700.0
-ANY_CRANIUM_ML = 120.0
-HEAD_WIDTH_MM = (90.0, 240.0)
-HEAD_LENGTH_MM = (110.0, 300.0)
+EMPTY_SKULL_HU = -150.0
+LARGEST_RESIDUAL_HU = 300.0
 
 
 class VerdictCode(StrEnum):
@@ -76,7 +80,7 @@ REASONS: dict[VerdictCode, str] = {
     VerdictCode.TOO_FEW_SLICES: f"fewer than {MINIMUM_SLICES} slices",
     VerdictCode.MIXED_ORIENTATION: "slices are not parallel",
     VerdictCode.MIXED_SIZE: "slices differ in rows, columns or pixel spacing",
-    VerdictCode.TILT_BEYOND_LIMITS: f"slices lean more than {MAXIMUM_TILT_DEG:g} degrees from axial, or shift sideways by more than a step",
+    VerdictCode.TILT_BEYOND_LIMITS: f"slices lean over {MAXIMUM_TILT_DEG:g} degrees from axial or shift sideways",
     VerdictCode.DUPLICATE_SLICES: "several slices at one position",
     VerdictCode.SLICE_GAPS: "slices are missing",
     VerdictCode.TOO_THICK: "slices lie further apart than the study allows",
@@ -85,7 +89,7 @@ REASONS: dict[VerdictCode, str] = {
     VerdictCode.NOT_A_HEAD: "no skull with brain inside was found",
     VerdictCode.INCOMPLETE_HEAD: "part of the brain lies outside the scan",
     VerdictCode.NOT_ALIGNED: "the head could not be brought into the canonical pose",
-    VerdictCode.DUPLICATE_OF_PATIENT: "another series of the same patient is used: finer mean spacing, then more slices",
+    VerdictCode.DUPLICATE_OF_PATIENT: "a series of the same patient with finer spacing, then more slices, is used",
     VerdictCode.DUPLICATE_CONTENT: "the same images as an accepted case under another patient identifier",
 }
 
@@ -149,22 +153,28 @@ def judge_headers(series: Series, limits: CohortSettings) -> Plan | VerdictCode:
     return _judge_geometry(_without_copies(images), limits)
 
 
-def judge_content(findings: HeadFindings) -> VerdictCode:
-    """``ACCEPTED``, or why the decoded series is no whole head in HU."""
-    if not findings.air_plausible:
-        return VerdictCode.HU_IMPLAUSIBLE
-    head_sized = (
-        HEAD_WIDTH_MM[0] <= findings.width_mm <= HEAD_WIDTH_MM[1]
-        and HEAD_LENGTH_MM[0] <= findings.length_mm <= HEAD_LENGTH_MM[1]
-    )
-    if findings.cranium_ml < ANY_CRANIUM_ML or not head_sized:
+def judge_scale(stack: SliceStack) -> VerdictCode:
+    """``HU_IMPLAUSIBLE`` unless the darkest values are air and the brightest are denser than water.
+
+    Catches values stored without their offset of 1024, the commonest fault of converted archives.
+    """
+    air = AIR_LOW_HU[0] <= stack.raw_low_hu <= AIR_LOW_HU[1]
+    return VerdictCode.ACCEPTED if air and stack.raw_high_hu > DENSE_HIGH_HU else VerdictCode.HU_IMPLAUSIBLE
+
+
+def judge_alignment(alignment: Alignment) -> VerdictCode:
+    """``ACCEPTED``, or why what was aligned is no whole head: skull first, then extent, then contents, then fit."""
+    if alignment.skull_share < SKULL_SHARE:
         return VerdictCode.NOT_A_HEAD
-    if not BRAIN_MEDIAN_HU[0] <= findings.brain_median_hu <= BRAIN_MEDIAN_HU[1]:
-        # Air or foam inside a skull is an empty phantom; anything else is a wrong scale.
-        return VerdictCode.NOT_A_HEAD if findings.brain_median_hu < -150 else VerdictCode.HU_IMPLAUSIBLE
-    if findings.cranium_ml < WHOLE_CRANIUM_ML:
+    if alignment.brain_seen_share < BRAIN_SEEN_SHARE:
         return VerdictCode.INCOMPLETE_HEAD
-    return VerdictCode.ACCEPTED
+    if alignment.brain_median_hu < EMPTY_SKULL_HU:
+        return VerdictCode.NOT_A_HEAD
+    if not BRAIN_MEDIAN_HU[0] <= alignment.brain_median_hu <= BRAIN_MEDIAN_HU[1]:
+        return VerdictCode.HU_IMPLAUSIBLE
+    if alignment.brain_like_share < BRAIN_LIKE_SHARE:
+        return VerdictCode.NOT_A_HEAD
+    return VerdictCode.ACCEPTED if alignment.residual_hu <= LARGEST_RESIDUAL_HU else VerdictCode.NOT_ALIGNED
 
 
 def _is_multi_frame(header: SliceHeader) -> bool:

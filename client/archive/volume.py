@@ -21,7 +21,7 @@ MAXIMUM_FINE_VOXELS = 1 << 27
 @final
 @dataclass(frozen=True)
 class Pose:
-    """Where the canonical grid lies in the patient: ``patient = rotation @ canonical + centre_mm``, LPS (x, y, z) in mm.
+    """Where the canonical grid lies: ``patient = rotation @ canonical + centre_mm``, both LPS (x, y, z) in mm.
 
     Attributes:
         rotation: (3, 3), orthonormal.
@@ -109,7 +109,9 @@ def _stack_coordinates(stack: SliceStack, pose: Pose, grid: Grid) -> tuple[Volum
 
 def _affine(axes: list[NDArray[np.float64]], weights: NDArray[np.float64], offset: float) -> Volume:
     x, y, z = (axis * weight for axis, weight in zip(axes, weights, strict=True))
-    return (z[:, None, None] + offset).astype(np.float32) + (y[:, None] + x).astype(np.float32)
+    planes: Volume = (y[:, None] + x).astype(np.float32)
+    heights: Volume = (z[:, None, None] + offset).astype(np.float32)
+    return heights + planes
 
 
 def _fractional_index(place_mm: Volume, positions_mm: NDArray[np.float64]) -> Volume:
@@ -117,8 +119,10 @@ def _fractional_index(place_mm: Volume, positions_mm: NDArray[np.float64]) -> Vo
     count = len(positions_mm)
     steps = np.diff(positions_mm)
     if np.ptp(steps) < 1e-3:
-        return ((place_mm - np.float32(positions_mm[0])) / np.float32(steps.mean())).astype(np.float32)
+        place_mm = place_mm - np.float32(positions_mm[0])
+        return place_mm / np.float32(steps.mean())
     ends = np.array([positions_mm[0] - 100 * steps[0], positions_mm[-1] + 100 * steps[-1]])
     known = np.concatenate([ends[:1], positions_mm, ends[1:]])
     index = np.concatenate([[-100.0], np.arange(count), [count + 99.0]])
-    return np.interp(place_mm, known, index).astype(np.float32)
+    found: Volume = np.interp(place_mm, known, index).astype(np.float32)
+    return found

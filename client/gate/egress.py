@@ -22,9 +22,9 @@ from common.exchange import (
     RefusalCode,
     Reply,
     Weights,
-    networks_that_travel,
     pack,
     read_reply,
+    train_manifests,
     unpack_weights,
 )
 from common.study import Study
@@ -55,7 +55,7 @@ class Gate:
     def release(
         self,
         reply: Reply,
-        weights: Mapping[str, tuple[Manifest, Weights]],
+        weights: Mapping[str, Weights],
         *,
         study: Study,
         in_reply_to: Message,
@@ -66,8 +66,11 @@ class Gate:
             Refusal: ``EGRESS_REFUSED`` if the reply holds anything that the wire contract or the study's privacy
                 settings do not allow; ``DISK_FULL`` or ``DISK_UNWRITABLE`` if it cannot be recorded.
         """
-        record = pack(reply, weights)
-        _check(record, reply, {name: manifest for name, (manifest, _) in weights.items()}, study)
+        manifests = train_manifests(study) if reply.kind is Kind.TRAIN else {}
+        if set(weights) != set(manifests):
+            raise _refused(f"{reply.kind.value} replies carry {sorted(manifests)} and nothing else", "weights")
+        record = _packed(reply, {name: (manifest, weights[name]) for name, manifest in manifests.items()})
+        _check(record, reply, manifests, study)
         header = str(_header(record)["json"])
         sent = tuple(_sent(name, record) for name in sorted(record))
         self._ledger.append("reply", kind=reply.kind.value, message=_id(in_reply_to), header=header, records=sent)
@@ -80,12 +83,16 @@ class Gate:
         return Released(Message(Error(code=ERROR_CODE, reason=code.value), reply_to=in_reply_to))
 
 
+def _packed(reply: Reply, weights: Mapping[str, tuple[Manifest, Weights]]) -> RecordDict:
+    try:
+        return pack(reply, weights)
+    except Refusal as refusal:
+        raise _refused(refusal.what, refusal.where) from refusal
+
+
 def _check(record: RecordDict, reply: Reply, manifests: Mapping[str, Manifest], study: Study) -> None:
     if reply.study_sha256 != study.sha256:
         raise _refused("reply names another study", "study_sha256")
-    allowed = _networks_allowed(reply, study)
-    if set(manifests) != allowed:
-        raise _refused(f"{reply.kind.value} replies carry {sorted(allowed)} and nothing else", "weights")
     if isinstance(reply, EvaluateReply):
         _check_statistics(reply, study)
     try:
@@ -94,10 +101,6 @@ def _check(record: RecordDict, reply: Reply, manifests: Mapping[str, Manifest], 
         unpack_weights(record, manifests)
     except Refusal as refusal:
         raise _refused(refusal.what, refusal.where) from refusal
-
-
-def _networks_allowed(reply: Reply, study: Study) -> set[str]:
-    return set(networks_that_travel(study)) if reply.kind is Kind.TRAIN else set()
 
 
 def _check_statistics(reply: EvaluateReply, study: Study) -> None:

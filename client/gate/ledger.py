@@ -121,7 +121,7 @@ class Ledger:
         """Every entry, oldest first, without verifying the chain."""
         if not self.path.exists():
             return
-        with self.path.open(encoding="utf-8") as lines:
+        with self.path.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
                 try:
                     yield LedgerEntry.model_validate_json(line)

@@ -96,8 +96,7 @@ class SiteApp:
     def _train(self, message: Message, request: TrainRequest, work: StudyWork) -> Released:
         manifests = train_manifests(work.study)
         reply, trained = work.train(request, unpack_weights(message.content, manifests))
-        outgoing = {network: (manifests[network], weights) for network, weights in trained.items()}
-        return self._gate.release(reply, outgoing, study=work.study, in_reply_to=message)
+        return self._gate.release(reply, trained, study=work.study, in_reply_to=message)
 
     def _check_role(self, kind: Kind) -> None:
         if kind is Kind.TRAIN and self._role is not Role.TRAIN:

@@ -49,7 +49,7 @@ class LiftingGenerator(Generator):
         )
         self.register_buffer("coordinates", _coordinates(grid.coarser(2)), persistent=False)
         lifted = [3 * channels for channels in self.encoder.channels]
-        self.volume = _VolumeNetwork(lifted[0] + 16 + 3, lifted[1], settings.width_3d, settings.stages_3d)
+        self.volume = _VolumeNetwork(lifted[0] + 16 + self.coordinates.shape[1], lifted[1], settings.width_3d, settings.stages_3d)
         steps = settings.consistency_steps
         self.outputs = 2 if steps else 1
         self.head = nn.Conv3d(settings.width_3d, 8 * self.outputs, 3, padding=1)
@@ -68,7 +68,10 @@ class LiftingGenerator(Generator):
         fine = torch.cat([lifted[0], space_to_depth(raw), coordinates], dim=1)
         features = self.volume(fine, lifted[1] if len(lifted) > 1 else None)
         logits = depth_to_space(self.head(features)).contiguous()
-        predicted = torch.sigmoid(logits[:, :1])
+        import os
+        if os.environ.get("OUT")=="lin":
+            predicted = torch.nn.functional.hardtanh(logits[:, :1]+1.7,0,1)+0.02*(logits[:, :1]-logits[:, :1].detach())
+        else: predicted = torch.sigmoid(logits[:, :1])
         if self.consistency is None:
             return predicted
         weight = functional.softplus(logits[:, 1:])
@@ -117,7 +120,10 @@ def _both_views(lifted: Tensor) -> Tensor:
 def _coordinates(grid: Grid) -> Tensor:
     """(1, 3, z, y, x): z, y and x of each voxel centre in units of 100 mm from the isocentre."""
     axes = [torch.from_numpy(grid.centres_mm(axis)).float() / COORDINATE_MM for axis in range(3)]
-    return torch.stack(torch.meshgrid(*axes, indexing="ij")).unsqueeze(0)
+    c= torch.stack(torch.meshgrid(*axes, indexing="ij")).unsqueeze(0)
+    import os,math
+    F=int(os.environ.get("FOURIER","0"))
+    return torch.cat([c]+[f(c*math.pi*2**k/1.2) for k in range(F) for f in (torch.sin,torch.cos)],1)
 
 
 def _check_divisible(grid: Grid, geometry: Geometry, stages: int) -> None:

@@ -67,6 +67,10 @@ def _never() -> bool:
     return False
 
 
+class _TooLarge(ObjectPullError):
+    """A reply is larger than this run allows."""
+
+
 @final
 class RoundGrid(HttpGrid):
     """Flower's Grid of one run, with pulls that return at once and one reply decoded at a time.
@@ -93,7 +97,7 @@ class RoundGrid(HttpGrid):
         super().__init__(address, insecure=False, root_certificates=ca_certificate, token=token)
         self._retry_invoker = _retries(stop)
         self._max_reply_bytes = max_reply_bytes
-        self._heads: dict[str, tuple[str, ObjectTree]] = {}
+        self._heads: dict[str, tuple[str, int, ObjectTree]] = {}
 
     @property
     def client(self) -> RuntimeHttpClient:
@@ -127,31 +131,36 @@ class RoundGrid(HttpGrid):
         if head is None:
             return None
         self._heads[message_id] = head
-        reply_id, tree = head
+        reply_id, node, tree = head
         try:
             contents = self._pull_contents(tree)
         except ObjectUnavailableError:
             return None
+        except _TooLarge as error:
+            log.warning("a reply was dropped: %s", error)
+            contents = {}
         except ObjectPullError as error:
             log.warning("a reply was lost on its way: %s", error)
-            contents = None
+            del self._heads[message_id]
+            return self._error(message_id, SUPERLINK_NODE_ID)
         del self._heads[message_id]
-        if contents is None:
-            return self._lost(message_id)
-        self.client.ConfirmMessageReceived(
-            ConfirmMessageReceivedRequest(node=self.node, run_id=self.run.run_id, message_object_id=reply_id)
-        )
-        reply = inflate_object_from_contents(reply_id, contents)
+        self._confirm(reply_id)
+        reply = inflate_object_from_contents(reply_id, contents) if contents else None
         if not isinstance(reply, Message):
-            return self._lost(message_id)
+            return self._error(message_id, node)
         reply.metadata.__dict__["_message_id"] = reply_id
         return reply
 
-    def _pull_head(self, message_id: str) -> tuple[str, ObjectTree] | None:
+    def _confirm(self, reply_id: str) -> None:
+        """Let the SuperLink drop its copy of a reply."""
+        request = ConfirmMessageReceivedRequest(node=self.node, run_id=self.run.run_id, message_object_id=reply_id)
+        self.client.ConfirmMessageReceived(request)
+
+    def _pull_head(self, message_id: str) -> tuple[str, int, ObjectTree] | None:
         response = self.client.PullMessages(PullAppMessagesRequest(message_ids=[message_id]))
         for message, tree in zip(response.messages_list, response.message_object_trees, strict=True):
             if message.metadata.reply_to_message_id == message_id:
-                return message.metadata.message_id, tree
+                return message.metadata.message_id, message.metadata.src_node_id, tree
         return None
 
     def _pull_contents(self, tree: ObjectTree) -> dict[str, bytes]:
@@ -169,18 +178,19 @@ class RoundGrid(HttpGrid):
             with lock:
                 left -= len(content)
             if left < 0:
-                raise ObjectPullError(object_id, f"the reply is larger than {self._max_reply_bytes} bytes")
+                raise _TooLarge(object_id, f"the reply is larger than {self._max_reply_bytes} bytes")
             return content
 
         rest = {node.object_id for node in iterate_object_tree(tree)} - {tree.object_id}
         contents = pull_objects(sorted(rest), bounded, max_tries_per_object=20, initial_backoff=0.02, backoff_cap=0.25)
         return contents | {tree.object_id: root}
 
-    def _lost(self, message_id: str) -> Message:
+    def _error(self, message_id: str, node: int) -> Message:
+        """An error in place of a reply: from the SuperLink where it was lost, from the site where it is none."""
         metadata = Metadata(
             run_id=self.run.run_id,
             message_id="",
-            src_node_id=SUPERLINK_NODE_ID,
+            src_node_id=node,
             dst_node_id=SUPERLINK_NODE_ID,
             reply_to_message_id=message_id,
             group_id="",
@@ -188,7 +198,7 @@ class RoundGrid(HttpGrid):
             ttl=0,
             message_type=SYSTEM_MESSAGE_TYPE,
         )
-        return make_message(metadata=metadata, error=Error(ErrorCode.MESSAGE_UNAVAILABLE, "reply lost"))
+        return make_message(metadata=metadata, error=Error(ErrorCode.MESSAGE_UNAVAILABLE, "no reply"))
 
 
 @final

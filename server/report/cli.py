@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, final
 
 import typer
 
-from common.errors import Refusal
+from common.console import run_command
 from common.files import make_folder, write_atomic
 from server.report.document import ReportDocument
 from server.report.page import render
@@ -60,8 +59,4 @@ def report(
 
 def main() -> None:
     """Entry point; a refusal is one line on stderr and its exit code."""
-    try:
-        app()
-    except Refusal as refusal:
-        sys.stderr.write(f"tomoray-report: {refusal}\n")
-        sys.exit(int(refusal.code))
+    run_command("tomoray-report", app)

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 WIDTH_INCH: Final = 4.8
-FONT_PT: Final = 9.5
+FONT_PT: Final = 10.5
 MAX_LABEL: Final = 26
 
 # Colours drawn here are placeholders, each replaced by a variable of the page's light and dark themes.

@@ -27,7 +27,7 @@ from server.report.drawing import (
 )
 from server.report.participation import LossCurve
 from server.report.performance import Curve, Evaluation
-from server.report.statistics import Estimate, RandomEffects
+from server.report.statistics import Estimate, Interval, RandomEffects
 from server.report.wording import interval, number
 
 MOST_LABELLED = len(SERIES)
@@ -97,20 +97,20 @@ def loss_curves(document: ReportDocument) -> FigureItem | None:
 
 
 def forest(document: ReportDocument, metric: MetricDefinition) -> FigureItem | None:
-    """Means with 95 % CI over the held-out centres and the random-effects summary; none before the first result."""
+    """Means with 95 % CI over the held-out centres and the random-effects summary; none before the first result."""
     held_out = document.held_out
     rows = [(c.site, e) for c in held_out.centres if (e := c.estimate(GENERATOR, metric.name)) is not None]
     if not rows:
         return None
     summary = next((h.random_effects for h in held_out.heterogeneity if h.metric == metric.name), None)
     lines = len(rows) + (2 if summary and summary.prediction else 1 if summary else 0)
-    svg = drawn("forest", 0.55 + 0.42 * lines, lambda figure: _forest(figure, rows, summary, held_out, metric))
+    svg = drawn("forest", 0.6 + 0.5 * lines, lambda figure: _forest(figure, rows, summary, metric))
     caption = (
-        f"{metric.heading}, of the generator at each held-out centre in round {held_out.round}: mean with 95 % CI (square; "
+        f"{metric.heading}, of the generator at each held-out centre in round {held_out.round}: mean with 95 % CI (square; "
         "its area grows with the number of cases)"
-        + (", random-effects mean with Hartung–Knapp 95 % CI (diamond)" if summary else "")
-        + (", 95 % prediction interval for a further centre (bar)" if summary and summary.prediction else "")
-        + ". Ticks mark the baselines at the same centre. An arrow leaves the axis."
+        + (", random-effects mean with Hartung–Knapp 95 % CI (diamond)" if summary else "")
+        + (", 95 % prediction interval for a further centre (bar)" if summary and summary.prediction else "")
+        + ". An arrow passes the end of the axis."
     )
     text = "; ".join(f"{site}: {_estimate_text(e, metric)}, {e.cases} cases" for site, e in rows)
     return FigureItem(name="forest", svg=svg, caption=caption, text=text)
@@ -177,95 +177,76 @@ def _loss_panel(axes: Axes, curves: list[LossCurve], title: str) -> None:
 
 
 def _forest(
-    figure: Figure,
-    rows: Sequence[tuple[str, Estimate]],
-    summary: RandomEffects | None,
-    held_out: Evaluation,
-    metric: MetricDefinition,
+    figure: Figure, rows: Sequence[tuple[str, Estimate]], summary: RandomEffects | None, metric: MetricDefinition
 ) -> None:
     axes = figure.subplots()
-    low, high = _forest_limits(rows, held_out, metric)
-    axes.set_xlim(low, high)
+    limits = _forest_limits(rows)
     largest = max(e.cases for _, e in rows)
     for y, (site, e) in enumerate(rows):
-        for centre in held_out.centres:
-            if centre.site == site:
-                _baseline_ticks(axes, y, [(r.method, r.estimate(metric.name)) for r in centre.methods])
         if e.ci:
-            _whisker(axes, y, e.ci.low, e.ci.high, (low, high), SERIES[0])
-        axes.scatter([e.mean], [y], s=22 + 60 * e.cases / largest, marker="s", color=SERIES[0], zorder=3)
+            _whisker(axes, y, e.ci, limits, SERIES[0])
+        axes.scatter([e.mean], [y], s=20 + 60 * e.cases / largest, marker="s", color=SERIES[0], linewidths=0, zorder=3)
         _row_text(axes, y, f"{shortened(site)}, n = {e.cases}", _estimate_text(e, metric))
-    bottom = len(rows) - 1
+    lines = len(rows)
     if summary:
-        bottom += 1
-        _diamond(axes, bottom, summary, (low, high))
-        _row_text(axes, bottom, "Random effects", f"{number(summary.mean, metric.decimals)} "
-                  f"{interval(summary.ci, metric.decimals)}", weight="bold")
+        axes.axvline(summary.mean, color=MUTED, lw=1.0, linestyle=(0, (4, 3)), zorder=1)
+        _diamond(axes, lines, summary, limits)
+        value = f"{number(summary.mean, metric.decimals)} {interval(summary.ci, metric.decimals)}"
+        _row_text(axes, lines, f"Random effects, {summary.centres} centres", value, weight="bold")
+        lines += 1
         if summary.prediction:
-            bottom += 1
-            _whisker(axes, bottom, summary.prediction.low, summary.prediction.high, (low, high), INK, width=3.0)
-            _row_text(axes, bottom, "Prediction, further centre", interval(summary.prediction, metric.decimals))
-    axes.set_ylim(bottom + 0.45, -0.75)
+            _whisker(axes, lines, summary.prediction, limits, INK, width=3.0)
+            _row_text(axes, lines, "Prediction, further centre", interval(summary.prediction, metric.decimals))
+            lines += 1
+    axes.set_xlim(limits)
+    axes.set_ylim(lines - 0.6, -0.75)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     axes.set_xlabel(metric.heading)
     axes.xaxis.set_major_locator(MaxNLocator(6))
-    axes.grid(axis="x")
-    axes.set_axisbelow(True)
 
 
-def _forest_limits(
-    rows: Sequence[tuple[str, Estimate]], held_out: Evaluation, metric: MetricDefinition
-) -> tuple[float, float]:
-    """Room for every centre's interval and baseline; wider summaries are cut with an arrow."""
-    sites = {site for site, _ in rows}
-    values = [
-        e.mean for c in held_out.centres if c.site in sites for r in c.methods if (e := r.estimate(metric.name)) is not None
-    ]
-    values += [end for _, e in rows if e.ci for end in (e.ci.low, e.ci.high)]
-    span = max(values) - min(values) or abs(values[0]) or 1.0
-    return min(values) - 0.08 * span, max(values) + 0.08 * span
-
-
-def _baseline_ticks(axes: Axes, y: int, methods: Sequence[tuple[str, Estimate | None]]) -> None:
-    others = [(method, e) for method, e in methods if method != GENERATOR and e is not None]
-    for method, e in others:
-        axes.plot([e.mean, e.mean], [y - 0.13, y + 0.13], color=MUTED, lw=1.6)
-        if y == 0:
-            axes.annotate(
-                method_named(method).label.lower(),
-                xy=(e.mean, y + 0.14),
-                xytext=(0, -2),
-                textcoords="offset points",
-                ha="center",
-                va="top",
-                fontsize=FONT_PT - 1.5,
-                color=MUTED,
-            )
+def _forest_limits(rows: Sequence[tuple[str, Estimate]]) -> tuple[float, float]:
+    """Room for every centre's interval and half as much again on each side; wider summaries leave with an arrow."""
+    ends = [end for _, e in rows for end in ((e.ci.low, e.ci.high) if e.ci else (e.mean, e.mean))]
+    span = max(ends) - min(ends) or abs(ends[0]) or 1.0
+    return min(ends) - 0.5 * span, max(ends) + 0.5 * span
 
 
 def _whisker(
-    axes: Axes, y: int, low: float, high: float, limits: tuple[float, float], colour: str, width: float = 1.6
+    axes: Axes, y: int, whole: Interval, limits: tuple[float, float], colour: str, width: float = 1.6
 ) -> None:
-    inside = max(low, limits[0]), min(high, limits[1])
+    inside = max(whole.low, limits[0]), min(whole.high, limits[1])
     axes.plot(inside, [y, y], color=colour, lw=width, solid_capstyle="butt", zorder=2)
-    for end, limit, marker in ((low, limits[0], "<"), (high, limits[1], ">")):
-        if (end < limit) if marker == "<" else (end > limit):
-            axes.scatter([limit], [y], marker=marker, s=26, color=colour, zorder=3, clip_on=False)
+    _arrows(axes, y, whole, limits, colour)
 
 
 def _diamond(axes: Axes, y: int, summary: RandomEffects, limits: tuple[float, float]) -> None:
-    low, high = max(summary.ci.low, limits[0]), min(summary.ci.high, limits[1])
-    axes.fill([low, summary.mean, high, summary.mean], [y, y - 0.17, y, y + 0.17], color=INK, lw=0, zorder=3)
-    for end, limit, marker in ((summary.ci.low, limits[0], "<"), (summary.ci.high, limits[1], ">")):
-        if (end < limit) if marker == "<" else (end > limit):
-            axes.scatter([limit], [y], marker=marker, s=26, color=INK, zorder=3, clip_on=False)
+    low, mean, high = max(summary.ci.low, limits[0]), summary.mean, min(summary.ci.high, limits[1])
+    axes.fill([low, mean, high, mean], [y, y - 0.17, y, y + 0.17], color=INK, lw=0, zorder=3)
+    _arrows(axes, y, summary.ci, limits, INK)
+
+
+def _arrows(axes: Axes, y: int, whole: Interval, limits: tuple[float, float], colour: str) -> None:
+    """An arrowhead where an interval passes the end of the axis."""
+    passes = ((whole.low < limits[0], limits[0], "<"), (whole.high > limits[1], limits[1], ">"))
+    for beyond, limit, marker in passes:
+        if beyond:
+            axes.scatter([limit], [y], marker=marker, s=30, color=colour, linewidths=0, zorder=3, clip_on=False)
 
 
 def _row_text(axes: Axes, y: int, left: str, right: str, weight: str = "normal") -> None:
     for x, text, side in ((0.0, left, "left"), (1.0, right, "right")):
         axes.text(
-            x, y - 0.3, text, transform=axes.get_yaxis_transform(), ha=side, va="center", fontweight=weight, clip_on=False
+            x,
+            y - 0.4,
+            text,
+            transform=axes.get_yaxis_transform(),
+            ha=side,
+            va="center",
+            fontweight=weight,
+            clip_on=False,
+            bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.8},
         )
 
 

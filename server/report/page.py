@@ -56,6 +56,7 @@ def _figures(document: ReportDocument) -> dict[str, FigureItem | None]:
         "forest": forest(document, known["psnr_db"]),
         "psnr": metric_curves(document, known["psnr_db"]),
         "ssim": metric_curves(document, known["ssim"]),
+        "mae": metric_curves(document, known["mae_hu"]),
         "losses": loss_curves(document),
     }
 
@@ -76,6 +77,7 @@ def _environment() -> Environment:
     environment.filters.update(
         number=wording.number,
         signed=wording.signed,
+        significant=wording.significant,
         interval=wording.interval,
         grouped=wording.grouped,
         ranges=wording.ranges,

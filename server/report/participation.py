@@ -46,6 +46,10 @@ class ParticipationRow(_Part):
     task: Task
     cells: tuple[Cell, ...]
 
+    def cell(self, number: int) -> Cell | None:
+        """The site's part in a round, if it was asked."""
+        return next((cell for cell in self.cells if cell.round == number), None)
+
 
 @final
 class Incident(_Part):

@@ -12,6 +12,7 @@ from server.report.participation import Incident, Separation, unregistered_sites
 from server.report.performance import BaselineDifference, CentreState, Change, Evaluation
 from server.report.records import RecordedRun
 from server.report.wording import counted, grouped, interval, listed, number, ranges
+from server.rounds.record import Outcome
 
 FEW_CENTRES = 10
 
@@ -45,7 +46,7 @@ def separation_text(separation: Separation) -> str:
     if not separation.held_out:
         return "The run has no held-out centre: nothing here is an external evaluation."
     entries = counted(separation.training_entries, "request to train is", "requests to train are")
-    evidence = f"{entries} on record, {grouped(separation.accepted_entries)} of them accepted into an average"
+    evidence = f"{entries} on record, of which {grouped(separation.accepted_entries)} were accepted"
     if separation.holds:
         return (
             f"Held out: {listed(separation.held_out)}. {evidence}; none names a held-out centre, and no held-out centre "
@@ -84,13 +85,14 @@ def limitations_of(recorded: RecordedRun, held_out: Evaluation, incidents: tuple
 def _design(recorded: RecordedRun) -> str:
     study, run = recorded.study, recorded.run
     z, y, x = study.grid.shape
+    accepted = {e.site for r in recorded.rounds for e in r.training if e.outcome is Outcome.ACCEPTED}
     train = sum(site.role is Role.TRAIN for site in run.sites)
     held = sum(site.role is Role.EVALUATE for site in run.sites)
     averaged = sum(record.aggregated for record in recorded.rounds)
     return (
         f"A generator of {_parameters(run.generator_parameters)} turns a frontal ({study.geometry.frontal.value}) and a "
         f"lateral ({study.geometry.lateral.value}) radiograph into a CT volume of {z} × {y} × {x} voxels (z, y, x) of "
-        f"{study.grid.voxel_mm:g} mm. {counted(train, 'centre')} trained it; "
+        f"{study.grid.voxel_mm:g} mm. {len(accepted)} of {counted(train, 'training centre')} contributed to it; "
         f"{averaged} of {study.federation.rounds} planned rounds were averaged. "
         f"{counted(held, 'centre')} {'was' if held == 1 else 'were'} held out for evaluation. Weights, losses and sums "
         "of metrics travelled; images stayed at the sites."
@@ -154,8 +156,8 @@ def _between(held_out: Evaluation) -> str:
     if pooled is None:
         return f"{spread} A random-effects mean cannot be computed from these centres."
     text = (
-        f"{spread} Random effects over {pooled.centres} centres: mean {number(pooled.mean, 2)} dB, Hartung–Knapp 95 % CI "
-        f"{interval(pooled.ci, 2)} dB, τ² {number(pooled.tau2, 3)} dB², I² {number(pooled.i2_percent)} %"
+        f"{spread} Random effects over {pooled.centres} centres: mean {number(pooled.mean, 2)} dB, Hartung–Knapp 95 % CI "
+        f"{interval(pooled.ci, 2)} dB, τ² {number(pooled.tau2, 3)} dB², I² {number(pooled.i2_percent)} %"
     )
     if pooled.prediction is not None:
         text += f"; a further centre's mean is predicted in {interval(pooled.prediction, 2)} dB"

@@ -1,13 +1,15 @@
-"""Numbers, intervals, ranges and amounts as printed: true minus signs, thin groups, en dashes only between rounds."""
+"""Numbers, intervals, ranges and amounts as the report prints them, with true minus signs."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from server.report.statistics import Interval
 
 NONE = "–"
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _BYTE_UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -24,6 +26,16 @@ def signed(value: float | None, decimals: int = 0) -> str:
     """A difference with its sign."""
     text = number(value, decimals)
     return f"+{text}" if value is not None and float(f"{value:.{decimals}f}") > 0 else text
+
+
+def significant(value: float) -> str:
+    """Two significant digits without an exponent where that stays short: ``720``, ``0.0016``, ``9.0 × 10⁻⁶``."""
+    if value == 0:
+        return "0"
+    power = math.floor(math.log10(abs(float(f"{value:.1e}"))))
+    if -5 < power < 5:
+        return number(round(value, 1 - power), max(1 - power, 0))
+    return f"{number(value / 10.0**power, 1)} × 10{str(power).translate(_SUPERSCRIPT)}"
 
 
 def interval(value: Interval | None, decimals: int = 0) -> str:
@@ -62,8 +74,10 @@ def amount(size_bytes: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """``42 s``, ``12 min``, ``3 h 05 min``."""
+    """``42 s``, ``12 min``, ``3 h``, ``3 h 05 min``."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
+    if not hours:
+        return f"{minutes} min"
+    return f"{hours} h {minutes:02d} min" if minutes else f"{hours} h"

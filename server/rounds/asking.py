@@ -1,4 +1,4 @@
-"""Asking sites, with patience: a site that drops out in mid-round is asked again when it is back, until its deadline."""
+"""Asking sites, counting what travels, and reading how an answer failed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import final
 
-from flwr.app import ArrayRecord, RecordDict
+from flwr.app import RecordDict
 
 from common.errors import ExitCode, Refusal
 from common.exchange import Kind, RefusalCode
@@ -14,6 +14,7 @@ from server.link import Answer, AnswerError, Line
 from server.rounds.record import Outcome
 
 POLL_S = 0.5
+GRACE_S = 30.0
 
 
 @final
@@ -32,25 +33,20 @@ class Asker:
         self._received_bytes = 0
 
     def ask(self, requests: Mapping[str, RecordDict], kind: Kind, timeout_s: float) -> Iterator[Answer]:
-        """Answers as they complete, one for each site asked.
+        """Answers as they complete, one for each site asked. A site offline for the whole grace is not waited for.
 
         Raises:
             Refusal: ``INTERRUPTED`` if asked to stop.
         """
-        deadline = time.monotonic() + timeout_s
-        waiting = dict(requests)
-        while waiting:
-            lost: dict[str, RecordDict] = {}
-            self._sent_bytes += sum(array_bytes(record) for record in waiting.values())
-            for answer in self.line.ask(waiting, kind, max(deadline - time.monotonic(), 0.0), self._stop):
-                if answer.error is AnswerError.DISCONNECTED and time.monotonic() < deadline:
-                    lost[answer.site] = requests[answer.site]
-                    continue
-                self._received_bytes += array_bytes(answer.record) if answer.record is not None else 0
-                yield answer
-            self.check_stop()
-            yield from self._until_back(lost, deadline)
-            waiting = {site: record for site, record in lost.items() if time.monotonic() < deadline}
+        online = self._await_online(set(requests), min(GRACE_S, timeout_s))
+        for site in sorted(set(requests) - online):
+            yield Answer(site, None, AnswerError.DISCONNECTED)
+        present = {site: record for site, record in requests.items() if site in online}
+        self._sent_bytes += sum(array_bytes(record) for record in present.values())
+        for answer in self.line.ask(present, kind, timeout_s, self._stop):
+            self._received_bytes += array_bytes(answer.record) if answer.record is not None else 0
+            yield answer
+        self.check_stop()
 
     def take_traffic(self) -> tuple[int, int]:
         """Bytes of weights sent and received since the last call."""
@@ -71,14 +67,11 @@ class Asker:
             self.check_stop()
             time.sleep(min(POLL_S, max(end - time.monotonic(), 0.0)))
 
-    def _until_back(self, lost: dict[str, RecordDict], deadline: float) -> Iterator[Answer]:
-        """Wait until one of the lost sites is online; at the deadline, give them all up."""
-        while lost and not lost.keys() & self.line.online():
-            if time.monotonic() >= deadline:
-                for site in sorted(lost):
-                    yield Answer(site=site, record=None, error=AnswerError.DISCONNECTED)
-                return
+    def _await_online(self, names: set[str], grace_s: float) -> set[str]:
+        deadline = time.monotonic() + grace_s
+        while not names <= (online := self.line.online()) and time.monotonic() < deadline:
             self.pause(POLL_S)
+        return names & online
 
 
 def content(answer: Answer) -> RecordDict:
@@ -110,5 +103,4 @@ def outcome(answer: Answer) -> Outcome:
 
 def array_bytes(record: RecordDict) -> int:
     """Bytes of weights in a record."""
-    arrays = (value for value in record.values() if isinstance(value, ArrayRecord))
-    return sum(len(array.data) for arrays_ in arrays for array in arrays_.values())
+    return sum(len(array.data) for arrays in record.array_records.values() for array in arrays.values())

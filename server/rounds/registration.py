@@ -45,7 +45,7 @@ class Registration:
             Refusal: ``TOO_FEW_SITES``.
         """
         deadline = time.monotonic() + wait_s
-        said = ""
+        said: list[str] = []
         while (missing := self._missing()) and time.monotonic() < deadline:
             if missing != said:
                 self._context.events.say("waiting", detail=", ".join(missing))

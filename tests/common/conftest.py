@@ -9,11 +9,11 @@ from common.study import Study
 SMALL = """
 name = "small"
 [grid]
-shape = [16, 16, 16]
-voxel_mm = 14.0
+shape = [32, 32, 32]
+voxel_mm = 7.0
 [geometry]
-detector_shape = [32, 32]
-pixel_mm = 14.0
+detector_shape = [64, 64]
+pixel_mm = 7.0
 """
 
 

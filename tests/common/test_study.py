@@ -13,11 +13,11 @@ from common.study import Study
 SMALL = """
 name = "small"
 [grid]
-shape = [16, 16, 16]
-voxel_mm = 14.0
+shape = [32, 32, 32]
+voxel_mm = 7.0
 [geometry]
-detector_shape = [32, 32]
-pixel_mm = 14.0
+detector_shape = [64, 64]
+pixel_mm = 7.0
 """
 
 
@@ -25,11 +25,11 @@ def test_identity_is_the_sha256_of_canonical_json_and_ignores_layout() -> None:
     reordered = """
 # a comment
 [geometry]
-pixel_mm = 14
-detector_shape = [32,32]
+pixel_mm = 7
+detector_shape = [64,64]
 [grid]
-voxel_mm = 14.00
-shape = [16, 16,   16]
+voxel_mm = 7.00
+shape = [32, 32,   32]
 """
     first = Study.from_text(SMALL, where="a")
     second = Study.from_text('name = "small"\n' + reordered, where="b")
@@ -39,7 +39,7 @@ shape = [16, 16,   16]
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [("voxel_mm = 14.0", "voxel_mm = 14.1"), ("pixel_mm = 14.0", "pixel_mm = 13.9"), ('"small"', '"small2"')],
+    [("voxel_mm = 7.0", "voxel_mm = 7.1"), ("pixel_mm = 7.0", "pixel_mm = 6.9"), ('"small"', '"small2"')],
 )
 def test_any_change_changes_the_identity(old: str, new: str) -> None:
     assert Study.from_text(SMALL, where="a").sha256 != Study.from_text(SMALL.replace(old, new), where="b").sha256
@@ -60,11 +60,11 @@ def test_unknown_key_is_named_in_one_line() -> None:
 @pytest.mark.parametrize(
     ("text", "field"),
     [
-        (SMALL.replace("14.0\n[geometry]", "nan\n[geometry]"), "grid.voxel_mm"),
+        (SMALL.replace("7.0\n[geometry]", "nan\n[geometry]"), "grid.voxel_mm"),
         (SMALL + "source_detector_mm = 900.0\n", "geometry"),
         (SMALL + "[window]\nlow_hu = 5.0\nhigh_hu = 5.0\n", "window"),
         (SMALL + "[optimisation]\nlr_generator = 1e-4\nlr_discriminator = 1e-3\n", "optimisation"),
-        (SMALL.replace("[16, 16, 16]", "[16, 16]"), "grid.shape.2"),
+        (SMALL.replace("[32, 32, 32]", "[32, 32]"), "grid.shape.2"),
         ("[[[", "not TOML"),
     ],
 )

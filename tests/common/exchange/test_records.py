@@ -107,7 +107,7 @@ def test_fields_that_the_contract_does_not_name_or_bound_are_refused(change: dic
 @given(
     st.one_of(st.text(max_size=400), st.binary(max_size=50), st.integers(), st.floats()), st.sampled_from(list(Kind))
 )
-def test_arbitrary_headers_are_refused_in_one_line(header: str | bytes | int | float, kind: Kind) -> None:
+def test_arbitrary_headers_are_refused_in_one_line(header: str | bytes | float, kind: Kind) -> None:
     record = RecordDict({"header": ConfigRecord({"json": header})})
     with pytest.raises(Refusal) as caught:
         read_reply(record, kind)

@@ -61,7 +61,7 @@ def demo_study(rounds: int = 12) -> Study:
 
 
 def site_record(name: str, role: Role, cases: int) -> SiteRecord:
-    train = cases if role is Role.TRAIN else 0
+    train = cases - cases // 5 if role is Role.TRAIN else 0
     flow = CohortFlow(
         found=2 * cases + 11,
         eligible=cases + 7,
@@ -73,7 +73,7 @@ def site_record(name: str, role: Role, cases: int) -> SiteRecord:
         role=role,
         key_sha256=sha(f"key of {name}"),
         train_cases=train,
-        evaluation_cases=cases - train if role is Role.EVALUATE else cases // 5,
+        evaluation_cases=cases - train,
         flow=flow,
         release="0.1.0",
         device="CPU, 8 cores" if role is Role.TRAIN else "CPU, 4 cores",
@@ -151,7 +151,7 @@ def _trained(rng: np.random.Generator, number: int, name: str, cases: int) -> Si
         adversarial=0.3,
         discriminator=0.25 - 0.06 * (1 - fall) + float(rng.normal(0, 0.006)),
     )
-    return SiteTraining(site=name, outcome=Outcome.ACCEPTED, cases=cases, steps=40, seconds=401.0, losses=losses)
+    return SiteTraining(site=name, outcome=Outcome.ACCEPTED, cases=cases - cases // 5, steps=40, seconds=401.0, losses=losses)
 
 
 def _evaluated(rng: np.random.Generator, raw: Raw, number: int, name: str, cases: int) -> SiteEvaluation:

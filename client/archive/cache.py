@@ -1,0 +1,190 @@
+"""Cases by what they were made from: equal files, study sections and code give the same file, which is built once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Annotated, Literal, Self, final
+
+import safetensors
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+import common.geometry
+import common.lifting
+import common.projection
+from client.archive.case import FORMAT
+from client.archive.construction import Recipe, construct_case
+from client.archive.header import SliceHeader, open_plain
+from client.archive.pseudonym import Pseudonyms
+from client.archive.verdicts import Plan, VerdictCode
+from common.files import make_folder, write_atomic
+
+# These decide which cases are used, or write stand-ins, but not what a case file holds.
+_UNRELATED_MODULES = frozenset(
+    ["__init__", "cohort", "cache", "split", "discovery", "scanner", "virtual_hospital", "head_source", "deformation"]
+)
+
+KeyedHash = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+
+
+@final
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a series.
+
+    Attributes:
+        code: its verdict.
+        content: SHA-256 of the case's volume, empty unless accepted.
+        case_path: the case file, None unless accepted.
+        files: names in the store's folder that belong to this outcome.
+    """
+
+    code: VerdictCode
+    content: str
+    case_path: Path | None
+    files: tuple[str, ...]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    schema_version: Literal[1] = 1
+
+    @classmethod
+    def read(cls, path: Path) -> Self | None:
+        """The record, or None if it is missing or damaged: it is then made anew."""
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError):
+            return None
+
+    def write(self, path: Path) -> None:
+        write_atomic(path, self.model_dump_json().encode(), mode=0o600)
+
+
+@final
+class _Glance(_Record):
+    """Which bytes a series had when its files last looked like this."""
+
+    key: KeyedHash
+
+
+@final
+class _Verdict(_Record):
+    """The outcome of a series' bytes."""
+
+    code: VerdictCode
+    content: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
+
+
+@final
+@dataclass(frozen=True)
+class CaseStore:
+    """Case files and remembered outcomes of one recipe.
+
+    A series is looked up at a glance, by its instances with sizes and times of change, and if that is unknown by its
+    bytes. Every name is a keyed hash.
+
+    Attributes:
+        root: folder of all recipes.
+        pseudonyms: the key.
+        recipe: the study's sections that decide what a case holds.
+    """
+
+    root: Path
+    pseudonyms: Pseudonyms
+    recipe: Recipe
+
+    @cached_property
+    def folder(self) -> Path:
+        """This recipe's folder, created if need be."""
+        return make_folder(self.root / self.pseudonyms.of("recipe", _code_sha256(), repr(self.recipe)))
+
+    def outcome(self, plan: Plan, patient: str) -> Outcome:
+        """The outcome of a series, remembered or built now.
+
+        Raises:
+            Refusal: ``DISK_FULL``, ``DISK_UNWRITABLE`` or ``GEOMETRY_INVALID``.
+        """
+        glance_path = self.folder / f"{self._glance_key(plan, patient)}.glance.json"
+        glance = _Glance.read(glance_path)
+        key = None if glance is None else glance.key
+        verdict = None if key is None else self._remembered(key)
+        if key is None or verdict is None:
+            digest = _bytes_sha256(plan.slices)
+            if digest is None:
+                return Outcome(VerdictCode.UNREADABLE, "", None, ())
+            key = self.pseudonyms.of("case", patient, digest)
+            verdict = self._remembered(key) or self._constructed(key, plan, patient)
+            _Glance(key=key).write(glance_path)
+        files = (glance_path.name, self._verdict_path(key).name, self._case_path(key).name)
+        return Outcome(verdict.code, verdict.content, self._case_path(key) if verdict.content else None, files)
+
+    def prune(self, outcomes: Iterable[Outcome]) -> None:
+        """Remove what belongs to no outcome: cases whose series left the archive, and leavings of killed builds."""
+        wanted = {name for outcome in outcomes for name in outcome.files}
+        for path in self.folder.iterdir():
+            if path.name not in wanted:
+                path.unlink(missing_ok=True)
+
+    def _remembered(self, key: str) -> _Verdict | None:
+        verdict = _Verdict.read(self._verdict_path(key))
+        if verdict is not None and verdict.content and not _is_whole(self._case_path(key)):
+            return None
+        return verdict
+
+    def _constructed(self, key: str, plan: Plan, patient: str) -> _Verdict:
+        case = construct_case(plan, patient, self.recipe)
+        if isinstance(case, VerdictCode):
+            verdict = _Verdict(code=case)
+        else:
+            case.save(self._case_path(key))
+            content = hashlib.sha256(case.volume_hu.tobytes()).hexdigest()
+            verdict = _Verdict(code=VerdictCode.ACCEPTED, content=content)
+        # The verdict comes last: a case file without one is not believed.
+        verdict.write(self._verdict_path(key))
+        return verdict
+
+    def _glance_key(self, plan: Plan, patient: str) -> str:
+        facts = (f"{item.instance} {item.size_bytes} {item.modified_ns}" for item in plan.slices)
+        return self.pseudonyms.of("glance", patient, *facts)
+
+    def _case_path(self, key: str) -> Path:
+        return self.folder / f"{key}.safetensors"
+
+    def _verdict_path(self, key: str) -> Path:
+        return self.folder / f"{key}.verdict.json"
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        with safetensors.safe_open(path, framework="numpy") as stored:
+            return (stored.metadata() or {}).get("format") == FORMAT
+    except (OSError, safetensors.SafetensorError):
+        return False
+
+
+def _bytes_sha256(slices: Iterable[SliceHeader]) -> str | None:
+    """SHA-256 over the bytes of each file in order, or None if one cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        for header in slices:
+            with open_plain(header.path) as stream:
+                digest.update(hashlib.sha256(stream.read()).digest())
+    except OSError:
+        return None
+    return digest.hexdigest()
+
+
+@lru_cache(maxsize=1)
+def _code_sha256() -> str:
+    """SHA-256 of the modules that make a case, so that no case outlives the code it came from."""
+    here = Path(__file__).parent
+    modules = [path for path in sorted(here.glob("*.py")) if path.stem not in _UNRELATED_MODULES]
+    shared = [Path(str(module.__file__)) for module in (common.geometry, common.lifting, common.projection)]
+    digest = hashlib.sha256()
+    for path in (*modules, *shared):
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()

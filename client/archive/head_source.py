@@ -1,0 +1,217 @@
+"""Real heads as a source of virtual hospitals: from a DICOM folder, a zip of DICOM files or NIfTI to isotropic HU."""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+import numpy as np
+import SimpleITK as sitk  # noqa: N813 - the name its manual uses
+from numpy.typing import NDArray
+
+from client.archive.body import find_body
+from client.archive.decoding import AIR_HU, SliceStack, UnreadablePixels, decode_stack
+from client.archive.discovery import Series, discover
+from client.archive.header import SliceHeader
+from client.archive.pseudonym import SECRET_BYTES, Pseudonyms
+from client.archive.volume import Pose, resample
+from common.errors import ExitCode, Refusal
+from common.geometry import MINIMUM_CELLS, Grid
+
+HEAD_VOXEL_MM = 1.5
+MAXIMUM_ARCHIVE_BYTES = 2 << 30
+MAXIMUM_ARCHIVE_FILES = 5000
+MAXIMUM_SOURCE_VOXELS = 1 << 28
+MAXIMUM_EXTENT_MM = 700.0
+MINIMUM_SLICES = 8
+HIGHEST_HU = 3071
+_NIFTI_ENDINGS = (".nii", ".nii.gz")
+_CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
+_READ_BYTES = 1 << 20
+
+
+@final
+@dataclass(frozen=True)
+class HeadVolume:
+    """One head.
+
+    Attributes:
+        volume_hu: (z, y, x) int16 HU in LPS order, isotropic; air is -1000.
+        voxel_mm: edge of the voxel.
+        name: stem of the source's file name.
+    """
+
+    volume_hu: NDArray[np.int16]
+    voxel_mm: float
+    name: str
+
+
+def find_heads(folder: Path, ids: Sequence[str]) -> list[Path]:
+    """Sources whose names begin with ``<id>_``, in the order of the ids; DICOM goes before NIfTI.
+
+    Args:
+        folder: holds the sources, or the subfolders ``dicom`` and ``nifti`` with them.
+        ids: e.g. ``["01", "03"]``.
+
+    Raises:
+        Refusal: ``ARCHIVE_EMPTY`` naming the first id without a source, ``ARCHIVE_UNREADABLE`` without the folder.
+    """
+    if not folder.is_dir():
+        mend = "name the folder that holds the head CTs"
+        raise Refusal(ExitCode.ARCHIVE_UNREADABLE, "folder of heads is missing", where=str(folder), mend=mend)
+    return [_find_head(folder, prefix) for prefix in ids]
+
+
+def _find_head(folder: Path, prefix: str) -> Path:
+    found = [
+        entry
+        for place in (folder / "dicom", folder / "nifti", folder)
+        if place.is_dir()
+        for entry in sorted(place.iterdir())
+        if entry.name.startswith(f"{prefix}_") and (entry.is_dir() or entry.name.endswith((".zip", *_NIFTI_ENDINGS)))
+    ]
+    if not found:
+        mend = f"add a DICOM folder, zip or NIfTI file whose name begins with {prefix}_"
+        raise Refusal(ExitCode.ARCHIVE_EMPTY, f"no head with id {prefix}", where=str(folder), mend=mend)
+    return min(found, key=lambda path: path.name.endswith(_NIFTI_ENDINGS))
+
+
+def read_head(path: Path, voxel_mm: float = HEAD_VOXEL_MM) -> HeadVolume:
+    """Read a head, take table and headrest off, and resample it from its true slice positions.
+
+    Resampling undoes tilt and uneven spacing.
+    Of several series the one with most slices is taken. Nothing is written but a temporary copy of a zip's files.
+
+    Args:
+        path: DICOM folder, zip of DICOM files, or NIfTI file.
+        voxel_mm: voxel edge of the result.
+
+    Raises:
+        Refusal: ``ARCHIVE_UNREADABLE`` if it cannot be read or is no CT volume, ``ARCHIVE_EMPTY`` without DICOM in it.
+    """
+    if path.is_dir():
+        volume = _read_dicom(path, voxel_mm, where=path)
+    elif path.suffix == ".zip":
+        with tempfile.TemporaryDirectory(prefix="tomoray-head-") as folder:
+            _unpack(path, Path(folder))
+            volume = _read_dicom(Path(folder), voxel_mm, where=path)
+    elif path.name.endswith(_NIFTI_ENDINGS) and path.is_file():
+        volume = _read_nifti(path, voxel_mm)
+    else:
+        raise _unreadable("not a DICOM folder, zip or NIfTI file", path)
+    return HeadVolume(volume_hu=volume, voxel_mm=voxel_mm, name=path.name.split(".")[0])
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    """Copy a zip's files out under numbers of our own: the names in it decide nothing."""
+    left = MAXIMUM_ARCHIVE_BYTES
+    try:
+        with zipfile.ZipFile(archive) as source:
+            members = [member for member in source.infolist() if not member.is_dir()]
+            if len(members) > MAXIMUM_ARCHIVE_FILES:
+                raise _unreadable(f"more than {MAXIMUM_ARCHIVE_FILES} files in the zip", archive)
+            for number, member in enumerate(members):
+                with source.open(member) as packed, (folder / f"{number:05d}").open("xb") as plain:
+                    # The bytes are counted as they come: the sizes that the zip declares are not believed.
+                    while block := packed.read(_READ_BYTES):
+                        left -= len(block)
+                        if left < 0:
+                            raise _unreadable(f"more than {MAXIMUM_ARCHIVE_BYTES} bytes in the zip", archive)
+                        plain.write(block)
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, ValueError) as error:
+        raise _unreadable(f"zip unreadable ({type(error).__name__})", archive) from error
+
+
+def _read_dicom(folder: Path, voxel_mm: float, *, where: Path) -> NDArray[np.int16]:
+    try:
+        found = discover(folder, Pseudonyms(secrets.token_bytes(SECRET_BYTES)))
+    except Refusal as refusal:
+        raise Refusal(refusal.code, refusal.what, where=str(where), mend=refusal.mend) from refusal
+    slices = max((_stackable(series) for series in found), key=len, default=[])
+    if len(slices) < MINIMUM_SLICES:
+        raise _unreadable("no CT series with a geometry", where)
+    if sum(header.rows * header.columns for header in slices) > MAXIMUM_SOURCE_VOXELS:
+        raise _unreadable("the CT series is too large", where)
+    try:
+        stack = decode_stack(slices, voxel_mm)
+    except UnreadablePixels as error:
+        raise _unreadable("a slice cannot be decoded", where) from error
+    return _isotropic(stack, voxel_mm, where)
+
+
+def _isotropic(stack: SliceStack, voxel_mm: float, where: Path) -> NDArray[np.int16]:
+    body = find_body(stack)
+    if body is None:
+        raise _unreadable("no tissue in the volume", where)
+    rows, columns = stack.hu.shape[1:]
+    edges = [r * stack.row_mm + c * stack.column_mm for r in (0, rows - 1) for c in (0, columns - 1)]
+    corners = np.concatenate([stack.origins_mm + edge for edge in edges])
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    if not np.all(np.isfinite(corners)) or (high - low).max() > MAXIMUM_EXTENT_MM:
+        raise _unreadable(f"wider than {MAXIMUM_EXTENT_MM:.0f} mm", where)
+    x, y, z = (max(MINIMUM_CELLS, int(np.ceil(length / voxel_mm)) + 1) for length in high - low)
+    pose = Pose(rotation=np.eye(3), centre_mm=(low + high) / 2)
+    volume = resample(body.stack, pose, Grid(shape=(z, y, x), voxel_mm=voxel_mm))
+    return np.rint(np.clip(volume, AIR_HU, HIGHEST_HU)).astype(np.int16)
+
+
+def _stackable(series: Series) -> list[SliceHeader]:
+    """The slices of a CT series that share the commonest matrix and orientation, ascending, each place once."""
+    images = [
+        header
+        for header in series.slices
+        if header.sop_class == _CT_IMAGE_STORAGE
+        and header.modality == "CT"
+        and header.has_geometry
+        and header.frames == 1
+        and header.slope is not None
+        and "LOCALIZER" not in header.image_type
+    ]
+    if not images:
+        return []
+    kinds = [(*header.matrix, *(round(cosine, 3) for cosine in header.orientation)) for header in images]
+    commonest = max(set(kinds), key=lambda kind: (kinds.count(kind), kind))
+    kept = [header for header, kind in zip(images, kinds, strict=True) if kind == commonest]
+    normal = np.cross(kept[0].orientation[:3], kept[0].orientation[3:])
+    places: dict[float, SliceHeader] = {}
+    for header in kept:
+        places.setdefault(round(float(np.dot(normal, header.position)), 2), header)
+    return [places[place] for place in sorted(places)]
+
+
+def _read_nifti(path: Path, voxel_mm: float) -> NDArray[np.int16]:
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+        size = reader.GetSize()
+        scalar = reader.GetNumberOfComponents() == 1
+        if len(size) != 3 or not scalar or not 0 < int(np.prod(size)) <= MAXIMUM_SOURCE_VOXELS:
+            raise _unreadable("not a three-dimensional scalar image, or too large", path)
+        image = sitk.DICOMOrient(sitk.Cast(reader.Execute(), sitk.sitkFloat32), "LPS")
+    except RuntimeError as error:
+        raise _unreadable("NIfTI file unreadable", path) from error
+    return _isotropic(_as_stack(image), voxel_mm, path)
+
+
+def _as_stack(image: sitk.Image) -> SliceStack:
+    """An image in LPS order as slices, padding made air."""
+    directions = np.array(image.GetDirection()).reshape(3, 3)
+    column_mm, row_mm, slice_mm = (directions * np.array(image.GetSpacing())).T
+    volume: NDArray[np.float32] = sitk.GetArrayFromImage(image)
+    origins = np.array(image.GetOrigin()) + np.arange(len(volume))[:, None] * slice_mm
+    np.nan_to_num(volume, copy=False, nan=AIR_HU)
+    low, high = np.percentile(volume[::2, ::4, ::4], (1.0, 99.9))
+    np.clip(volume, AIR_HU, HIGHEST_HU, out=volume)
+    return SliceStack(volume, origins, row_mm, column_mm, float(low), float(high))
+
+
+def _unreadable(what: str, path: Path) -> Refusal:
+    mend = "name a DICOM folder, a zip of DICOM files, or a NIfTI file of one head CT in HU"
+    return Refusal(ExitCode.ARCHIVE_UNREADABLE, what, where=str(path), mend=mend)

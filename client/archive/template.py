@@ -1,0 +1,75 @@
+"""The template head at the voxel sizes that alignment works at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from client.archive.anatomy import template_head
+from client.archive.decoding import block_mean
+from common.geometry import Grid
+
+WINDOW_HU = (-500.0, 500.0)
+LEVELS_MM = (9.0, 6.0)
+SURROUNDINGS_MM = 24.0
+# Below this height posture decides where tissue lies, not the pose of the head.
+LOWEST_MM = -95.0
+_PAINTED_MM = 3.0
+_EXTENT_VOXELS = (84, 84, 72)
+_VAULT_ABOVE_MM = 0.0
+_BRAIN_ABOVE_MM = -30.0
+
+
+@final
+@dataclass(frozen=True)
+class TemplateLevel:
+    """The template's points at one voxel size.
+
+    Attributes:
+        voxel_mm: the voxel size.
+        points_mm: (points, 3), canonical x, y, z of the template's head and what is near it.
+        values_hu: (points,), HU clipped to the window.
+        brain: (points,), inside the cranial cavity.
+        vault: (points,), in the bone of the vault.
+    """
+
+    voxel_mm: float
+    points_mm: NDArray[np.float64]
+    values_hu: NDArray[np.float64]
+    brain: NDArray[np.bool_]
+    vault: NDArray[np.bool_]
+
+
+@lru_cache(maxsize=1)
+def template_levels() -> tuple[TemplateLevel, ...]:
+    """The template from coarse to fine."""
+    grid = Grid(shape=_EXTENT_VOXELS, voxel_mm=_PAINTED_MM)
+    painted = np.clip(template_head(grid).astype(np.float32), *WINDOW_HU)
+    return tuple(_level(painted, grid, round(voxel_mm / _PAINTED_MM)) for voxel_mm in LEVELS_MM)
+
+
+def _level(painted: NDArray[np.float32], grid: Grid, factor: int) -> TemplateLevel:
+    values = block_mean(painted, (factor,) * 3)
+    coarse = grid.coarser(factor)
+    reach = max(1, round(SURROUNDINGS_MM / coarse.voxel_mm))
+    z, y, x = np.meshgrid(*(coarse.centres_mm(axis) for axis in range(3)), indexing="ij")
+    near = ndimage.binary_dilation(values > WINDOW_HU[0] + 100, iterations=reach) & (z > LOWEST_MM)
+    points = np.stack([x[near], y[near], z[near]], axis=1)
+    brain = _brain(values, z)
+    vault = (values > 250.0) & (z > _VAULT_ABOVE_MM)
+    return TemplateLevel(coarse.voxel_mm, points, values[near].astype(np.float64), brain[near], vault[near])
+
+
+def _brain(values: NDArray[np.float32], z: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """The largest part of soft tissue that the vault keeps apart from the scalp, a voxel away from bone."""
+    soft = (values > -20.0) & (values < 120.0) & (z > _BRAIN_ABOVE_MM)
+    labels, _ = ndimage.label(ndimage.binary_erosion(soft))
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    largest: NDArray[np.bool_] = labels == sizes.argmax()
+    return largest

@@ -1,0 +1,217 @@
+"""Virtual hospitals: stand-in archives of true DICOM CT series, without a single patient in them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filewriter import dcmwrite
+from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
+
+from client.archive.anatomy import AIR_HU, procedural_head
+from client.archive.deformation import random_deformation
+from client.archive.head_source import HeadVolume, read_head
+from client.archive.scanner import Acquisition, ScannerStyle, acquire
+from common.errors import ExitCode, Refusal
+from common.files import disk_refusals
+from common.geometry import Grid
+
+HEAD_EXTENT_MM = 232.0
+COARSEST_VOXEL_MM = 1.6
+FINEST_VOXEL_MM = 1.2
+MAXIMUM_PATIENTS = 10_000
+MINIMUM_MATRIX, MAXIMUM_MATRIX = 64, 1024
+_ROOM_MM = 12.0
+_LOWEST_STORED, _HIGHEST_STORED = -(2**15), 2**15 - 1
+_STUDY_DATE, _STUDY_TIME = "20000101", "120000"
+
+
+@final
+@dataclass(frozen=True)
+class VirtualArchive:
+    """What was written: numbers of patients, series and files."""
+
+    patients: int
+    series: int
+    files: int
+
+
+def write_virtual_archive(
+    root: Path,
+    *,
+    patients: int,
+    style: ScannerStyle,
+    seed: int,
+    head: Path | None = None,
+    matrix: int = 256,
+    progress: Callable[[int, int], None] | None = None,
+) -> VirtualArchive:
+    """Write one CT series per virtual patient below ``root``, in nested folders whose names mean nothing.
+
+    Equal arguments give equal bytes. Every file carries an evidently invented patient name and says in its header that
+    no patient is in it.
+
+    Args:
+        root: new or empty folder.
+        patients: number of series, 1 to 10000.
+        style: the scanner.
+        seed: at least 0; every patient's anatomy, scan and identifiers derive from it.
+        head: a real head, as :func:`client.archive.head_source.read_head` takes it, that every patient is a deformation
+            of; without it each patient is a procedural head.
+        matrix: pixels along each side of a slice, 64 to 1024; the field of view is the style's whatever the matrix.
+        progress: called with (patients written, patients) after each patient.
+
+    Raises:
+        Refusal: ``SETTINGS_INVALID`` for numbers out of range, ``DISK_UNWRITABLE`` if the folder is not empty or cannot
+            be written, ``DISK_FULL``, and what reading ``head`` refuses.
+    """
+    _check(patients, seed, matrix)
+    _prepare(root)
+    source = None if head is None else _with_room(read_head(head))
+    files = 0
+    for number in range(1, patients + 1):
+        # Seeds of patients follow from the archive's through a hash, so that neighbouring archives share no patient.
+        own = int.from_bytes(_digest(seed, "patient", number)[:7], "big")
+        volume, voxel_mm = _anatomy(source, own, matrix)
+        acquisition = acquire(volume, voxel_mm, style, own, matrix=matrix)
+        with disk_refusals(root):
+            files += _write_series(root, acquisition, style, seed, number)
+        if progress is not None:
+            progress(number, patients)
+    return VirtualArchive(patients=patients, series=patients, files=files)
+
+
+def _check(patients: int, seed: int, matrix: int) -> None:
+    for name, value, low, high in (
+        ("patients", patients, 1, MAXIMUM_PATIENTS),
+        ("seed", seed, 0, 2**63 - 1),
+        ("matrix", matrix, MINIMUM_MATRIX, MAXIMUM_MATRIX),
+    ):
+        if not low <= value <= high:
+            mend = f"choose {low} to {high}"
+            raise Refusal(ExitCode.SETTINGS_INVALID, f"{name} is out of range", where=str(value), mend=mend)
+
+
+def _prepare(root: Path) -> None:
+    with disk_refusals(root):
+        root.mkdir(parents=True, exist_ok=True)
+        empty = next(root.iterdir(), None) is None
+    if not empty:
+        mend = "name a new or an empty folder: archives are not mixed"
+        raise Refusal(ExitCode.DISK_UNWRITABLE, "the archive's folder is not empty", where=str(root), mend=mend)
+
+
+def _with_room(head: HeadVolume) -> HeadVolume:
+    """Air around the head, so that a larger or turned one still fits."""
+    room = round(_ROOM_MM / head.voxel_mm)
+    padded = np.pad(head.volume_hu, room, constant_values=int(AIR_HU))
+    return HeadVolume(volume_hu=padded, voxel_mm=head.voxel_mm, name=head.name)
+
+
+def _anatomy(source: HeadVolume | None, seed: int, matrix: int) -> tuple[NDArray[np.int16], float]:
+    if source is not None:
+        shape = source.volume_hu.shape
+        deformation = random_deformation(seed, (shape[0], shape[1], shape[2]), source.voxel_mm)
+        return deformation.apply(source.volume_hu), source.voxel_mm
+    voxel_mm = COARSEST_VOXEL_MM if matrix <= 256 else FINEST_VOXEL_MM
+    cells = round(HEAD_EXTENT_MM / voxel_mm)
+    return procedural_head(seed, Grid(shape=(cells, cells, cells), voxel_mm=voxel_mm)), voxel_mm
+
+
+def _write_series(root: Path, acquisition: Acquisition, style: ScannerStyle, seed: int, number: int) -> int:
+    names = _digest(seed, "folders", number).hex()
+    folder = root / names[:2] / names[2:10] / names[10:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    dataset = _series_header(acquisition, style, seed, number)
+    # A table position of its own for each patient, as scanners have.
+    table_mm = -1000.0 + int.from_bytes(_digest(seed, "table", number)[:2], "big") / 2**16 * 400.0
+    for index, plane in enumerate(acquisition.slices_hu):
+        _describe_slice(dataset, acquisition, (seed, number, index), table_mm)
+        stored = plane.astype(np.int32) - style.rescale_intercept
+        dataset.PixelData = np.clip(stored, _LOWEST_STORED, _HIGHEST_STORED).astype("<i2").tobytes()
+        buffer = io.BytesIO()
+        dcmwrite(buffer, dataset, enforce_file_format=True)
+        name = _digest(seed, "file", number, index).hex()[:8].upper()
+        (folder / name).write_bytes(buffer.getvalue())
+    return len(acquisition.slices_hu)
+
+
+def _series_header(acquisition: Acquisition, style: ScannerStyle, seed: int, number: int) -> Dataset:
+    """Attributes that all slices share: types 1 and 2 of the CT Image IOD (PS3.3 A.3) and what scanners add."""
+    rows, columns = acquisition.slices_hu.shape[1:]
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.MediaStorageSOPClassUID = CTImageStorage
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.file_meta.ImplementationVersionName = "TOMORAY_VIRTUAL"
+    dataset.SpecificCharacterSet = "ISO_IR 100"
+    dataset.SOPClassUID = CTImageStorage
+    dataset.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
+    dataset.StudyDate = dataset.SeriesDate = dataset.AcquisitionDate = dataset.ContentDate = _STUDY_DATE
+    dataset.StudyTime = dataset.SeriesTime = dataset.AcquisitionTime = dataset.ContentTime = _STUDY_TIME
+    dataset.PatientName = f"VIRTUAL^{number:04d}"
+    dataset.PatientID = f"VIRTUAL-{_digest(seed, 'id', number).hex()[:8].upper()}"
+    dataset.PatientBirthDate = dataset.PatientSex = ""
+    dataset.PatientIdentityRemoved = "YES"
+    dataset.DeidentificationMethod = "virtual patient, made by TomoRay Federated"
+    dataset.ReferringPhysicianName = dataset.AccessionNumber = ""
+    dataset.StudyID, dataset.SeriesNumber, dataset.AcquisitionNumber = "1", 2, 1
+    dataset.StudyDescription = "VIRTUAL HEAD"
+    dataset.SeriesDescription = "VIRTUAL HEAD CT"
+    dataset.StudyInstanceUID = _uid(seed, "study", number)
+    dataset.SeriesInstanceUID = _uid(seed, "series", number)
+    dataset.FrameOfReferenceUID = _uid(seed, "frame", number)
+    dataset.PositionReferenceIndicator = ""
+    dataset.Modality, dataset.BodyPartExamined, dataset.PatientPosition = "CT", "HEAD", "HFS"
+    dataset.Manufacturer, dataset.ManufacturerModelName = style.manufacturer, style.model
+    dataset.ConvolutionKernel, dataset.KVP = style.kernel, f"{style.kvp:g}"
+    dataset.GantryDetectorTilt = f"{style.gantry_tilt_deg:g}"
+    dataset.ReconstructionDiameter = dataset.DataCollectionDiameter = f"{acquisition.pixel_mm * columns:.4f}"
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    dataset.Rows, dataset.Columns = rows, columns
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 16, 15, 1
+    dataset.PixelSpacing = [f"{acquisition.pixel_mm:.7g}"] * 2
+    dataset.ImageOrientationPatient = [_decimal(cosine) for cosine in acquisition.orientation]
+    dataset.PixelPaddingValue = style.padding_hu - style.rescale_intercept
+    dataset.RescaleIntercept, dataset.RescaleSlope, dataset.RescaleType = str(style.rescale_intercept), "1", "HU"
+    dataset.WindowCenter, dataset.WindowWidth = "40", "80"
+    return dataset
+
+
+def _describe_slice(
+    dataset: Dataset, acquisition: Acquisition, identity: tuple[int, int, int], table_mm: float
+) -> None:
+    seed, number, index = identity
+    uid = _uid(seed, "instance", number, index)
+    dataset.SOPInstanceUID = uid
+    dataset.file_meta.MediaStorageSOPInstanceUID = uid
+    dataset.InstanceNumber = index + 1
+    dataset.SliceThickness = f"{acquisition.thickness_mm[index]:g}"
+    x, y, z = acquisition.positions_mm[index]
+    dataset.ImagePositionPatient = [_decimal(x), _decimal(y), _decimal(z + table_mm)]
+    middle = z + table_mm + acquisition.orientation[5] * acquisition.pixel_mm * (dataset.Rows - 1) / 2
+    dataset.SliceLocation = _decimal(middle)
+
+
+def _decimal(value: float) -> str:
+    """A number as a DICOM decimal string of at most 16 characters."""
+    return f"{value:.7f}"
+
+
+def _digest(*parts: int | str) -> bytes:
+    return hashlib.sha256("/".join(["tomoray-virtual", *map(str, parts)]).encode("ascii")).digest()
+
+
+def _uid(*parts: int | str) -> UID:
+    """A UID below 2.25, from 128 bits marked as a UUID of version 8 (RFC 9562, DICOM PS3.5 B.2)."""
+    bits = int.from_bytes(_digest("uid", *parts)[:16], "big")
+    bits = bits & ~(0xF << 76) | (8 << 76)
+    bits = bits & ~(0x3 << 62) | (2 << 62)
+    return UID(f"2.25.{bits}")
