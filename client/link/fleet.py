@@ -245,7 +245,11 @@ class _Session:
         except ObjectPullError as error:
             raise _Rejoin("a message did not arrive completely") from error
         self.confirm(head)
-        message = inflate_object_from_contents(tree.object_id, contents)
+        try:
+            message = inflate_object_from_contents(tree.object_id, contents)
+        except Exception as error:
+            # What arrives may break Flower's decoder in any way; the coordinator asks again a few times.
+            raise _Rejoin(f"a message could not be decoded ({type(error).__name__})") from error
         if not isinstance(message, Message):
             raise _Rejoin("a message was no message")
         message.metadata.__dict__["_message_id"] = tree.object_id

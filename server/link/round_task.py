@@ -145,8 +145,8 @@ class RoundGrid(HttpGrid):
             return self._error(message_id, SUPERLINK_NODE_ID)
         del self._heads[message_id]
         self._confirm(reply_id)
-        reply = inflate_object_from_contents(reply_id, contents) if contents else None
-        if not isinstance(reply, Message):
+        reply = _decoded(reply_id, contents)
+        if reply is None:
             return self._error(message_id, node)
         reply.metadata.__dict__["_message_id"] = reply_id
         return reply
@@ -305,6 +305,15 @@ class ServerTask:
                 except httpx.HTTPError as error:
                     # The next call of the round loop meets the same failure and reports it.
                     log.debug("task heartbeat failed: %s", type(error).__name__)
+
+
+def _decoded(reply_id: str, contents: dict[str, bytes]) -> Message | None:
+    try:
+        reply = inflate_object_from_contents(reply_id, contents) if contents else None
+    except Exception as error:  # noqa: BLE001 - what a site sends may break Flower's decoder in any way
+        log.warning("a reply could not be decoded (%s)", type(error).__name__)
+        return None
+    return reply if isinstance(reply, Message) else None
 
 
 def _end(grid: RoundGrid, failure: str) -> None:
