@@ -9,7 +9,7 @@ import typer
 
 from common.console import log_to_stderr, run_command, stop_on_signals
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 ledger_app = typer.Typer(no_args_is_help=True, help="What left this site.")
 app.add_typer(ledger_app, name="ledger")
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from common.documents import read_document
 from common.errors import ExitCode
-from common.exchange import Role
+from common.roles import Role
 
 
 class _Section(BaseModel):

@@ -97,8 +97,9 @@ def psnr_db(truth_hu: Tensor, predicted_hu: Tensor, window: Window) -> float:
 def ssim(truth_hu: Tensor, predicted_hu: Tensor, window: Window) -> float:
     """Structural similarity (Wang et al., IEEE Trans Image Process 13:600, 2004) in three dimensions.
 
-    Gaussian kernel of 11 voxels and sigma 1.5, population covariance, K1 0.01, K2 0.03, data range the window's width;
-    the mean over the region where the whole kernel lies inside the volume. Raises as :func:`case_metrics` does.
+    Gaussian kernel of 11 voxels and sigma 1.5, population covariance, K1 0.01, K2 0.03, data range the window's width,
+    values counted from its lower edge (the luminance term depends on where zero lies); the mean over the region
+    where the whole kernel lies inside the volume. Raises as :func:`case_metrics` does.
     """
     return _ssim_map(*_windowed(truth_hu, predicted_hu, window)).double().mean().item()
 

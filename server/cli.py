@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from common.console import run_command, stop_on_signals
-from common.exchange import Role
+from common.roles import Role
 from common.study import Study
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
 Settings = Annotated[Path, typer.Option("--settings", help="The coordinator's settings (TOML).")]
 

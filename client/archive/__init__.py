@@ -3,18 +3,24 @@
 from client.archive.case import Case, CaseFacts
 from client.archive.cohort import CaseFile, Cohort, CohortProgress, build_cohort
 from client.archive.radiographs import add_noise, radiograph_pair
+from client.archive.scanner import STYLES, ScannerStyle
 from client.archive.verdicts import REASONS, SeriesVerdict, VerdictCode
+from client.archive.virtual_hospital import VirtualArchive, write_virtual_archive
 
 __all__ = [
     "REASONS",
+    "STYLES",
     "Case",
     "CaseFacts",
     "CaseFile",
     "Cohort",
     "CohortProgress",
+    "ScannerStyle",
     "SeriesVerdict",
     "VerdictCode",
+    "VirtualArchive",
     "add_noise",
     "build_cohort",
     "radiograph_pair",
+    "write_virtual_archive",
 ]

@@ -31,11 +31,11 @@ UNSCANNED_HU = 250.0
 BRAIN_HU = (-40.0, 120.0)
 BONE_HU = 200.0
 
-_PRIOR_DEG = (20.0, 8.0, 8.0)
-_PRIOR_LOG_SCALE = 0.06
+_PRIOR_DEG = (30.0, 8.0, 8.0)
+_PRIOR_LOG_SCALE = 0.04
 _LARGEST_LOG_SCALE = 0.25
 # Neighbouring voxels err together: the data weigh as this share of their number, at 9 mm, against the priors.
-_INDEPENDENT_SHARE = 0.02
+_INDEPENDENT_SHARE = 0.01
 _EXPECTED_HU = 100.0
 _SEARCH_EXTENT_MM = (300.0, 300.0, 264.0)
 _SAMPLING_MM = 3.0

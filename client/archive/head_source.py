@@ -85,8 +85,7 @@ def _find_head(folder: Path, prefix: str) -> Path:
 def read_head(path: Path, voxel_mm: float = HEAD_VOXEL_MM) -> HeadVolume:
     """Read a head, take table and headrest off, and resample it from its true slice positions.
 
-    Resampling undoes tilt and uneven spacing.
-    Of several series the one with most slices is taken. Nothing is written but a temporary copy of a zip's files.
+    That undoes tilt and uneven spacing. Of several series the one with most slices is taken. Nothing is written but a temporary copy of a zip's files.
 
     Args:
         path: DICOM folder, zip of DICOM files, or NIfTI file.

@@ -71,19 +71,19 @@ def _skin(canvas: Canvas, cavity: CranialCavity, plan: HeadPlan) -> Field:
     scalp_mm = plan.skull_mm + plan.fat_mm + 2.5
     skin = cavity.vault - scalp_mm
     nape = Ellipsoid((0.0, 44.0, -12.0), (62.0, 52.0, 48.0))
-    canvas.join(skin, nape, 12.0, 60.0)
-    canvas.join(skin, Ellipsoid((0.0, 2.0, -14.0), (70.0, 52.0, 46.0)), 14.0, 60.0)
-    canvas.join(skin, Ellipsoid((0.0, -34.0, -28.0), (70.0, 59.0, 58.0)), 14.0, 60.0)
-    canvas.join(skin, Ellipsoid((0.0, -40.0 - plan.jaw_mm, -74.0), (57.0, 54.0, 40.0)), 16.0, 60.0)
+    canvas.join(skin, nape, 12.0, 20.0)
+    canvas.join(skin, Ellipsoid((0.0, 2.0, -14.0), (70.0, 52.0, 46.0)), 14.0, 20.0)
+    canvas.join(skin, Ellipsoid((0.0, -34.0, -28.0), (70.0, 59.0, 58.0)), 14.0, 20.0)
+    canvas.join(skin, Ellipsoid((0.0, -40.0 - plan.jaw_mm, -74.0), (57.0, 54.0, 40.0)), 16.0, 20.0)
     neck = np.square((canvas.x) * (1 / 60.0)) + np.square((canvas.y - 18.0) * (1 / 58.0))
     neck = (np.sqrt(neck) - 1.0) * 59.0
     np.maximum(neck, canvas.z + 40.0, out=neck)
     skin = smooth_union(skin, neck, 20.0)
     canvas.join(skin, Rod((0.0, -92.0, 6.0), (0.0, -101.0, -28.0), 6.0, 10.5), 9.0, 20.0)
     for side in (-1.0, 1.0):
-        canvas.join(skin, Ellipsoid((side * 8.0, -97.0, -32.0), (8.0, 9.0, 7.0)), 5.0, 12.0)
-        canvas.join(skin, Ellipsoid((side * 75.0, 20.0, -12.0), (4.5, 14.0, 27.0)), 6.0, 12.0)
-        canvas.join(skin, Ellipsoid((side * 32.0, -73.0, -1.5), (17.0, 13.5, 13.0)), 5.0, 12.0)
-    canvas.join(skin, Ellipsoid((0.0, -93.0 - plan.jaw_mm, -64.0), (22.0, 7.0, 9.0)), 6.0, 12.0)
-    canvas.join(skin, Ellipsoid((0.0, -87.0 - plan.jaw_mm, -99.0), (20.0, 11.0, 11.0)), 8.0, 12.0)
+        canvas.join(skin, Ellipsoid((side * 8.0, -97.0, -32.0), (8.0, 9.0, 7.0)), 5.0, 10.0)
+        canvas.join(skin, Ellipsoid((side * 75.0, 20.0, -12.0), (4.5, 14.0, 27.0)), 6.0, 10.0)
+        canvas.join(skin, Ellipsoid((side * 32.0, -73.0, -1.5), (17.0, 13.5, 13.0)), 5.0, 10.0)
+    canvas.join(skin, Ellipsoid((0.0, -93.0 - plan.jaw_mm, -64.0), (22.0, 7.0, 9.0)), 6.0, 10.0)
+    canvas.join(skin, Ellipsoid((0.0, -87.0 - plan.jaw_mm, -99.0), (20.0, 11.0, 11.0)), 8.0, 10.0)
     return skin

@@ -81,8 +81,7 @@ def write_virtual_archive(
         own = int.from_bytes(_digest(seed, "patient", number)[:7], "big")
         volume, voxel_mm = _anatomy(source, own, matrix)
         acquisition = acquire(volume, voxel_mm, style, own, matrix=matrix)
-        with disk_refusals(root):
-            files += _write_series(root, acquisition, style, seed, number)
+        files += write_series(root, acquisition, style, seed=seed, number=number)
         if progress is not None:
             progress(number, patients)
     return VirtualArchive(patients=patients, series=patients, files=files)
@@ -125,10 +124,26 @@ def _anatomy(source: HeadVolume | None, seed: int, matrix: int) -> tuple[NDArray
     return procedural_head(seed, Grid(shape=(cells, cells, cells), voxel_mm=voxel_mm)), voxel_mm
 
 
-def _write_series(root: Path, acquisition: Acquisition, style: ScannerStyle, seed: int, number: int) -> int:
+def write_series(root: Path, acquisition: Acquisition, style: ScannerStyle, *, seed: int, number: int) -> int:
+    """Write one scan as a DICOM series in nested folders below ``root``.
+
+    Args:
+        root: existing folder.
+        acquisition: the scan; its z is shifted by a table position drawn from the seed, as x and y are kept.
+        style: the scanner it came from.
+        seed: the archive's; with ``number`` it decides identifiers and names.
+        number: the patient's, from 1.
+
+    Returns:
+        Number of files written.
+
+    Raises:
+        Refusal: ``DISK_FULL`` or ``DISK_UNWRITABLE``.
+    """
     names = _digest(seed, "folders", number).hex()
     folder = root / names[:2] / names[2:10] / names[10:16]
-    folder.mkdir(parents=True, exist_ok=True)
+    with disk_refusals(root):
+        folder.mkdir(parents=True, exist_ok=True)
     dataset = _series_header(acquisition, style, seed, number)
     # A table position of its own for each patient, as scanners have.
     table_mm = -1000.0 + int.from_bytes(_digest(seed, "table", number)[:2], "big") / 2**16 * 400.0
@@ -139,7 +154,8 @@ def _write_series(root: Path, acquisition: Acquisition, style: ScannerStyle, see
         buffer = io.BytesIO()
         dcmwrite(buffer, dataset, enforce_file_format=True)
         name = _digest(seed, "file", number, index).hex()[:8].upper()
-        (folder / name).write_bytes(buffer.getvalue())
+        with disk_refusals(root):
+            (folder / name).write_bytes(buffer.getvalue())
     return len(acquisition.slices_hu)
 
 

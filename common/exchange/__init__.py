@@ -19,13 +19,13 @@ from common.exchange.messages import (
     RegisterRequest,
     Reply,
     Request,
-    Role,
     TrainLosses,
     TrainReply,
     TrainRequest,
 )
 from common.exchange.records import WEIGHT_RECORDS, pack, read_reply, read_request, unpack_weights
 from common.exchange.weights import Manifest, TensorSpec, Weights, manifest_of, weights_of, weights_sha256
+from common.roles import Role
 
 __all__ = [
     "WEIGHT_RECORDS",

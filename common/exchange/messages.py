@@ -11,6 +11,7 @@ from typing import Annotated, Literal, final
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from common.roles import Role
 from common.study import Sha256
 
 Cases = Annotated[int, Field(ge=0, le=1_000_000)]
@@ -25,13 +26,6 @@ class Kind(StrEnum):
     """What a message asks for; the values are Flower's message types."""
 
     REGISTER = "query"
-    TRAIN = "train"
-    EVALUATE = "evaluate"
-
-
-class Role(StrEnum):
-    """What a site does in a study: ``evaluate`` is held out and never trains."""
-
     TRAIN = "train"
     EVALUATE = "evaluate"
 

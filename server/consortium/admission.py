@@ -10,7 +10,7 @@ from typing import Annotated, final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from common.errors import ExitCode, Refusal
-from common.exchange import Role
+from common.roles import Role
 from common.trust import load_public_key, public_key_sha256
 
 MAX_SITES = 1000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from itertools import count
 from typing import cast, final
 
@@ -35,7 +36,7 @@ class InProcessGrid(Grid):
         self._apps = dict(apps)
         self._run = Run.create_empty(RUN_ID)
         self._run.fab_hash = BUNDLE_SHA256
-        self._slots = threading.Semaphore(workers or len(self._apps) or 1)
+        self._slots: AbstractContextManager[object] = threading.Semaphore(workers) if workers else nullcontext()
         self._lock = threading.Lock()
         self._replies: dict[str, Message] = {}
         self._failures: list[BaseException] = []

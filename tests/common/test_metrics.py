@@ -94,6 +94,22 @@ def test_each_band_sees_its_own_tissue_only() -> None:
         assert found.psnr_body_db == pytest.approx(10 * math.log10(2500**2 / mse), abs=1e-4)
 
 
+def test_bands_are_those_of_the_truth() -> None:
+    truth = torch.full((16, 16, 16), -1000.0)
+    truth[2:14, 2:14, 2:14] = -30.0
+    truth[4:8, 4:12, 4:12] = 40.0
+    truth[8:12, 4:12, 4:12] = 900.0
+    truth[0, 0, 0] = 40.0
+    predicted = truth.clone()
+    predicted[4:8, 4:12, 4:12] += 400.0
+    predicted[8:12, 4:12, 4:12] -= 700.0
+    found = case_metrics(truth, predicted, WINDOW)
+    # Fat and the speck outside the body are no brain, whatever their error.
+    assert found.mae_brain_hu == pytest.approx(400.0)
+    assert found.mae_bone_hu == pytest.approx(700.0)
+    assert found.bone_dice == 0.0
+
+
 def test_errors_outside_the_body_leave_the_body_alone() -> None:
     truth = head()
     predicted = torch.where(body_mask(truth), truth, truth + 500)
@@ -138,6 +154,7 @@ def test_body_mask_fills_sinuses_and_open_airways_and_drops_the_table() -> None:
     hu[8:12, 10:12, 10:12] = -1000.0
     hu[:10, 15:17, 12:14] = -1000.0
     hu[:, 26:28, :] = 100.0
+    hu[:, :2, :] = 100.0
     expected = torch.zeros(20, 30, 30, dtype=torch.bool)
     expected[:, 5:20, 5:25] = True
     assert torch.equal(body_mask(hu), expected)

@@ -55,7 +55,9 @@ def _line(apps: Mapping[str, App], reconnect_s: float = 5.0) -> tuple[InProcessG
     return grid, Line(grid, nodes, reconnect_s=reconnect_s), nodes
 
 
-def _ask(line: Line, *sites: str, timeout_s: float = 10.0, stop: Callable[[], bool] = lambda: False) -> Iterator[Answer]:
+def _ask(
+    line: Line, *sites: str, timeout_s: float = 10.0, stop: Callable[[], bool] = lambda: False
+) -> Iterator[Answer]:
     return line.ask({site: _request() for site in sites}, Kind.TRAIN, timeout_s, stop)
 
 

@@ -195,6 +195,12 @@ def _statistics(
     )
 
 
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> WrittenRun:
+    """The run of :func:`build_run` as it comes; tests only read it."""
+    return build_run(tmp_path_factory.mktemp("demo") / "run")
+
+
 @pytest.fixture
 def make_run(tmp_path: Path) -> Callable[..., WrittenRun]:
     """Writes a run directory below ``tmp_path``; arguments as :func:`build_run`."""

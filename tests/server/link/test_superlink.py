@@ -1,0 +1,199 @@
+"""The SuperLink as a child: its settings, its faults, its end."""
+
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from flwr.app import ConfigRecord, Message, RecordDict
+
+from common.errors import ExitCode, Refusal
+from common.exchange import Kind
+from server.consortium import make_certificates
+from server.link import Answer, SuperLink
+
+REQUEST = RecordDict({"header": ConfigRecord({"json": "{}"})})
+ORPHAN = """
+import sys, time
+from pathlib import Path
+from server.consortium import make_certificates
+from server.link import SuperLink
+folder = Path(sys.argv[1])
+with SuperLink(folder, make_certificates(folder / "certificates", []), int(sys.argv[2])) as superlink:
+    print(superlink.pid, flush=True)
+    time.sleep(60)
+"""
+
+
+def _alive(pid: int) -> bool:
+    try:
+        # A zombie is dead, whoever has yet to reap it.
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_every_database_connection_waits_two_minutes_for_a_lock() -> None:
+    program = (
+        "from server.link.superlink_entry import be_patient; be_patient();"
+        "import flwr.superlink.cli.flower_superlink, sqlite3, tempfile, os;"
+        "from flwr.supercore.sql_mixin import _set_sqlite_pragmas;"
+        "c = sqlite3.connect(os.path.join(tempfile.mkdtemp(), 'x.db')); _set_sqlite_pragmas(c, None);"
+        "assert c.execute('PRAGMA busy_timeout').fetchone() == (120000,);"
+        "assert c.execute('PRAGMA journal_mode').fetchone() == ('wal',)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_a_taken_port_is_named_before_anything_starts(tmp_path: Path) -> None:
+    certificates = make_certificates(tmp_path / "certificates", [])
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(Refusal) as refusal, SuperLink(tmp_path, certificates, port):
+            pass
+    assert refusal.value.code is ExitCode.PORT_IN_USE
+    assert refusal.value.where == f"127.0.0.1:{port}"
+    assert not (tmp_path / "superlink.log").exists()
+
+
+@pytest.mark.processes
+def test_a_superlink_that_cannot_start_says_why(tmp_path: Path) -> None:
+    certificates = make_certificates(tmp_path / "certificates", [])
+    certificates.key.write_bytes(b"damaged")
+    with pytest.raises(Refusal) as refusal, SuperLink(tmp_path, certificates, _free_port()):
+        pass
+    assert refusal.value.code is ExitCode.SUPERLINK_FAILED
+    assert "ended while it started" in refusal.value.what
+    assert refusal.value.where.endswith("superlink.log")
+
+
+@pytest.mark.processes
+def test_it_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", ORPHAN, str(tmp_path), str(_free_port())]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        assert _alive(pid)
+        parent.kill()
+    deadline = time.monotonic() + 5
+    while _alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _alive(pid)
+
+
+@pytest.mark.processes
+def test_its_files_are_for_the_owner_only_and_it_listens_on_loopback_alone(consortium) -> None:
+    link = consortium.superlink
+    assert stat.S_IMODE((consortium.folder / "superlink" / "superexec.secret").stat().st_mode) == 0o600
+    assert stat.S_IMODE((consortium.folder / "superlink").stat().st_mode) == 0o700
+    port = int(link.address.rsplit(":", 1)[1])
+    listening = {
+        bytes.fromhex(local.split(":")[0])
+        for table in ("/proc/net/tcp", "/proc/net/tcp6")
+        for local, state in ((line.split()[1], line.split()[3]) for line in Path(table).read_text().splitlines()[1:])
+        if state == "0A" and int(local.split(":")[1], 16) == port
+    }
+    assert listening == {bytes([1, 0, 0, 127])}
+
+
+@pytest.mark.processes
+def test_a_round_survives_the_superlinks_death(consortium) -> None:
+    working, restarted = threading.Event(), threading.Event()
+
+    def app(message: Message) -> Message:
+        working.set()
+        restarted.wait(60)
+        return Message(message.content, reply_to=message)
+
+    answers: list[Answer] = []
+    with consortium.site("survivor", answer=app).running(), consortium.run() as grid:
+        line = consortium.line(grid, "survivor")
+        asking = threading.Thread(
+            target=lambda: answers.extend(line.ask({"survivor": REQUEST}, Kind.TRAIN, 60, lambda: False))
+        )
+        asking.start()
+        assert working.wait(20)
+        assert not consortium.superlink.poll()
+        os.kill(consortium.superlink.pid, signal.SIGKILL)
+        consortium.wait_for(lambda: not _alive(consortium.superlink.pid))
+        time.sleep(0.5)
+        # In this thread: the SuperLink dies with the thread that started it.
+        assert consortium.superlink.poll()
+        restarted.set()
+        asking.join(60)
+    assert answers == [Answer("survivor", REQUEST)]
+
+
+@pytest.mark.processes
+def test_two_site_processes_answer_and_leave_on_a_signal(consortium) -> None:
+    names = ("process-a", "process-b")
+    for name in names:
+        consortium.coordinator(name)
+    processes = {name: consortium.process(name) for name in names}
+    try:
+        with consortium.run() as grid:
+            line = consortium.line(grid, *names)
+            answers = list(line.ask({name: REQUEST for name in names}, Kind.EVALUATE, 30, lambda: False))
+            assert sorted(answer.site for answer in answers) == list(names)
+            assert all(answer.record == REQUEST for answer in answers)
+            printed = [
+                consortium.end(process, number)
+                for process, number in zip(processes.values(), (signal.SIGTERM, signal.SIGINT), strict=True)
+            ]
+            assert line.online() == set()
+    finally:
+        for process in processes.values():
+            consortium.end(process)
+    assert [process.returncode for process in processes.values()] == [0, 0]
+    for text in printed:
+        assert text.splitlines()[-1] == "disconnected stopped"
+        assert "Traceback" not in text
+
+
+@pytest.mark.processes
+def test_a_killed_site_that_starts_again_rejoins_and_is_asked_anew(consortium) -> None:
+    consortium.coordinator("killed")
+    first = consortium.process("killed", "wait-at-first")
+    processes = [first]
+    answers: list[Answer] = []
+    try:
+        with consortium.run() as grid:
+            line = consortium.line(grid, "killed")
+            asking = threading.Thread(
+                target=lambda: answers.extend(line.ask({"killed": REQUEST}, Kind.TRAIN, 60, lambda: False))
+            )
+            asking.start()
+            consortium.wait_for((consortium.folder / "killed" / "asked").exists)
+            consortium.end(first)
+            assert first.returncode == -signal.SIGKILL
+            processes.append(consortium.process("killed", "wait-at-first"))
+            asking.join(60)
+    finally:
+        printed = [consortium.end(process) for process in processes]
+    assert answers == [Answer("killed", REQUEST)]
+    assert "connected" in printed[1]
+    assert "waiting" not in printed[1]
+
+
+@pytest.mark.processes
+def test_an_unknown_site_process_ends_with_its_exit_code_and_one_line(consortium) -> None:
+    consortium.coordinator("stranger-process", admitted=False)
+    process = consortium.process("stranger-process")
+    text = process.communicate(timeout=60)[0]
+    assert process.returncode == int(ExitCode.COORDINATOR_REFUSED_SITE)
+    assert "Traceback" not in text
+    assert text.splitlines()[-1].endswith("(exit 42)")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
