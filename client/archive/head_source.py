@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import secrets
 import tempfile
 import zipfile
@@ -85,7 +86,8 @@ def _find_head(folder: Path, prefix: str) -> Path:
 def read_head(path: Path, voxel_mm: float = HEAD_VOXEL_MM) -> HeadVolume:
     """Read a head, take table and headrest off, and resample it from its true slice positions.
 
-    That undoes tilt and uneven spacing. Of several series the one with most slices is taken. Nothing is written but a temporary copy of a zip's files.
+    That undoes tilt and uneven spacing. Of several series the one with most slices is taken. Nothing is written but a
+    temporary copy of a zip's files.
 
     Args:
         path: DICOM folder, zip of DICOM files, or NIfTI file.
@@ -186,17 +188,37 @@ def _stackable(series: Series) -> list[SliceHeader]:
 
 def _read_nifti(path: Path, voxel_mm: float) -> NDArray[np.int16]:
     reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    try:
-        reader.ReadImageInformation()
-        size = reader.GetSize()
-        scalar = reader.GetNumberOfComponents() == 1
-        if len(size) != 3 or not scalar or not 0 < int(np.prod(size)) <= MAXIMUM_SOURCE_VOXELS:
-            raise _unreadable("not a three-dimensional scalar image, or too large", path)
-        image = sitk.DICOMOrient(sitk.Cast(reader.Execute(), sitk.sitkFloat32), "LPS")
-    except RuntimeError as error:
-        raise _unreadable("NIfTI file unreadable", path) from error
+    with tempfile.TemporaryDirectory(prefix="tomoray-head-") as folder:
+        plain = Path(folder) / "head.nii"
+        _unpack_nifti(path, plain)
+        reader.SetFileName(str(plain))
+        try:
+            reader.ReadImageInformation()
+            size = reader.GetSize()
+            voxels = int(np.prod(size)) if len(size) == 3 and reader.GetNumberOfComponents() == 1 else 0
+            if not 0 < voxels <= MAXIMUM_SOURCE_VOXELS:
+                raise _unreadable("not a three-dimensional scalar image, or too large", path)
+            # The reader itself fills what a cut file lacks with zeros.
+            if plain.stat().st_size < voxels * sitk.Image([1, 1, 1], reader.GetPixelID()).GetSizeOfPixelComponent():
+                raise _unreadable("NIfTI file is cut short", path)
+            image = sitk.DICOMOrient(sitk.Cast(reader.Execute(), sitk.sitkFloat32), "LPS")
+        except RuntimeError as error:
+            raise _unreadable("NIfTI file unreadable", path) from error
     return _isotropic(_as_stack(image), voxel_mm, path)
+
+
+def _unpack_nifti(path: Path, plain: Path) -> None:
+    """Copy a NIfTI file, unpacked: gzip's checksum and end are verified here, and by no reader of images."""
+    left = MAXIMUM_ARCHIVE_BYTES
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as packed, plain.open("xb") as target:
+            while block := packed.read(_READ_BYTES):
+                left -= len(block)
+                if left < 0:
+                    raise _unreadable(f"more than {MAXIMUM_ARCHIVE_BYTES} bytes in the file", path)
+                target.write(block)
+    except (OSError, EOFError, zlib.error) as error:
+        raise _unreadable(f"NIfTI file unreadable ({type(error).__name__})", path) from error
 
 
 def _as_stack(image: sitk.Image) -> SliceStack:

@@ -24,8 +24,8 @@ from common.files import disk_refusals
 from common.geometry import Grid
 
 HEAD_EXTENT_MM = 232.0
-COARSEST_VOXEL_MM = 1.6
-FINEST_VOXEL_MM = 1.2
+COARSEST_VOXEL_MM = 3.2
+QUICK_MATRIX, QUICK_VOXEL_MM, FINEST_VOXEL_MM = 256, 1.6, 1.2
 MAXIMUM_PATIENTS = 10_000
 MINIMUM_MATRIX, MAXIMUM_MATRIX = 64, 1024
 _ROOM_MM = 12.0
@@ -79,7 +79,7 @@ def write_virtual_archive(
     for number in range(1, patients + 1):
         # Seeds of patients follow from the archive's through a hash, so that neighbouring archives share no patient.
         own = int.from_bytes(_digest(seed, "patient", number)[:7], "big")
-        volume, voxel_mm = _anatomy(source, own, matrix)
+        volume, voxel_mm = _anatomy(source, own, style.pixel_mm * style.matrix / matrix, matrix)
         acquisition = acquire(volume, voxel_mm, style, own, matrix=matrix)
         files += write_series(root, acquisition, style, seed=seed, number=number)
         if progress is not None:
@@ -114,12 +114,14 @@ def _with_room(head: HeadVolume) -> HeadVolume:
     return HeadVolume(volume_hu=padded, voxel_mm=head.voxel_mm, name=head.name)
 
 
-def _anatomy(source: HeadVolume | None, seed: int, matrix: int) -> tuple[NDArray[np.int16], float]:
+def _anatomy(source: HeadVolume | None, seed: int, pixel_mm: float, matrix: int) -> tuple[NDArray[np.int16], float]:
     if source is not None:
         shape = source.volume_hu.shape
         deformation = random_deformation(seed, (shape[0], shape[1], shape[2]), source.voxel_mm)
         return deformation.apply(source.volume_hu), source.voxel_mm
-    voxel_mm = COARSEST_VOXEL_MM if matrix <= 256 else FINEST_VOXEL_MM
+    # No finer than the pixels show, nor than the time for a small matrix allows.
+    finest_mm = QUICK_VOXEL_MM if matrix <= QUICK_MATRIX else FINEST_VOXEL_MM
+    voxel_mm = min(max(pixel_mm, finest_mm), COARSEST_VOXEL_MM)
     cells = round(HEAD_EXTENT_MM / voxel_mm)
     return procedural_head(seed, Grid(shape=(cells, cells, cells), voxel_mm=voxel_mm)), voxel_mm
 

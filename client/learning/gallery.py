@@ -188,7 +188,10 @@ def _rows(entry: GalleryEntry, study: Study, shown: Display) -> Iterator[Row]:
         drawings = (
             (f"{plane} CT", _png(cuts[0], *grey)),
             (f"{plane} synthetic CT", _png(cuts[1], *grey)),
-            (f"{plane} absolute difference", _png(np.abs(cuts[1] - cuts[0]), 0, shown.difference_hu, DIFFERENCE_COLOURS)),
+            (
+                f"{plane} absolute difference",
+                _png(np.abs(cuts[1] - cuts[0]), 0, shown.difference_hu, DIFFERENCE_COLOURS),
+            ),
         )
         pictures = tuple(Picture(name, data, edges, width, columns / rows) for name, data in drawings)
         yield Row(plane, _position(float(study.grid.centres_mm(axis)[index]), axis), pictures)

@@ -175,7 +175,7 @@ class SuperLink:
         if self._health_port is not None:
             options["--health-server-address"] = f"{self._host}:{self._health_port}"
         flags = ["--enable-supernode-auth", "--disable-runtime-dependency-installation"]
-        entry = [sys.executable, "-m", "server.link.superlink_entry", str(os.getpid())]
+        entry = [sys.executable, "-P", str(Path(__file__).with_name("superlink_entry.py")), str(os.getpid())]
         return [*entry, *flags, *(word for option in options.items() for word in option)]
 
     def _await_health(self) -> None:

@@ -1,6 +1,7 @@
 """Entry point of the SuperLink's own process: Flower's SuperLink with a patient database, dying with its parent.
 
-Run as ``python -m server.link.superlink_entry PARENT_PID`` followed by the options of ``flower-superlink``.
+Run as ``python -P superlink_entry.py PARENT_PID`` followed by the options of ``flower-superlink``: by its path, so that
+the SuperLink does not load the rest of this wing.
 """
 
 from __future__ import annotations
@@ -32,15 +33,13 @@ def die_with_parent(parent: int) -> None:
 
 
 def be_patient(busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> None:
-    """Lengthen the busy timeout of every SQLite connection that Flower opens.
-
-    Call before anything imports ``flwr.supercore.sql_mixin``, which copies the pragmas.
-    """
+    """Lengthen the busy timeout of every SQLite connection that Flower opens from now on."""
     # Imported only now: telemetry must be off before the first import.
-    import flwr.supercore.constant as constants
+    import flwr.supercore.sql_mixin as sql
 
-    pragmas = dict(constants.SQLITE_PRAGMAS) | {"busy_timeout": str(busy_timeout_ms)}
-    vars(constants)["SQLITE_PRAGMAS"] = tuple(pragmas.items())
+    pragmas = dict(sql.SQLITE_PRAGMAS) | {"busy_timeout": str(busy_timeout_ms)}
+    # The module holds a copy of its own, and reads it at each connection.
+    vars(sql)["SQLITE_PRAGMAS"] = tuple(pragmas.items())
 
 
 def main() -> None:

@@ -124,9 +124,10 @@ def _inline(svg: str, name: str) -> str:
     body = svg[svg.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     body = re.sub(r"<!--.*?-->", "", body, flags=re.DOTALL)
-    body = re.sub(r'\s(?:xmlns|xmlns:xlink|version|width|height)="[^"]*"', "", body[: body.index(">")]) + body[
-        body.index(">") :
-    ]
+    body = (
+        re.sub(r'\s(?:xmlns|xmlns:xlink|version|width|height)="[^"]*"', "", body[: body.index(">")])
+        + body[body.index(">") :]
+    )
     body = body.replace("xlink:href", "href")
     body = re.sub(r'\bid="', f'id="{name}-', body)
     body = re.sub(r'href="#', f'href="#{name}-', body)

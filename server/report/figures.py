@@ -92,7 +92,9 @@ def loss_curves(document: ReportDocument) -> FigureItem | None:
         for loss, title in shown
         for c in by_loss[loss]
     )
-    caption = "Mean losses over each round's local steps, by training centre; a gap is a round without an accepted reply."
+    caption = (
+        "Mean losses over each round's local steps, by training centre; a gap is a round without an accepted reply."
+    )
     return FigureItem(name="losses", svg=drawn("losses", 0.5 + 1.9 * len(shown), paint), caption=caption, text=text)
 
 
@@ -213,9 +215,7 @@ def _forest_limits(rows: Sequence[tuple[str, Estimate]]) -> tuple[float, float]:
     return min(ends) - 0.5 * span, max(ends) + 0.5 * span
 
 
-def _whisker(
-    axes: Axes, y: int, whole: Interval, limits: tuple[float, float], colour: str, width: float = 1.6
-) -> None:
+def _whisker(axes: Axes, y: int, whole: Interval, limits: tuple[float, float], colour: str, width: float = 1.6) -> None:
     inside = max(whole.low, limits[0]), min(whole.high, limits[1])
     axes.plot(inside, [y, y], color=colour, lw=width, solid_capstyle="butt", zorder=2)
     _arrows(axes, y, whole, limits, colour)

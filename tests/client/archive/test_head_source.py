@@ -1,9 +1,10 @@
+import gzip
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
+import SimpleITK as sitk  # noqa: N813
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -32,8 +33,9 @@ def marked_head() -> NDArray[np.int16]:
 
 def marker_from_vertex_mm(volume_hu: NDArray[np.int16], voxel_mm: float) -> NDArray[np.float64]:
     """The ball's place against the head's box: (x from the middle, y from the middle, z below the top)."""
-    ball = np.argwhere(volume_hu > 2500)
     tissue = np.argwhere(volume_hu > -300)
+    ball = np.argwhere(volume_hu > 2000)
+    ball = ball[ball[:, 0] > tissue[:, 0].max() - 90 / voxel_mm]
     upper = tissue[tissue[:, 0] > tissue[:, 0].max() - 60 / voxel_mm]
     middle = (upper.min(axis=0) + upper.max(axis=0)) / 2
     place = (ball.mean(axis=0) - [tissue[:, 0].max(), middle[1], middle[2]]) * voxel_mm
@@ -152,11 +154,13 @@ def test_hostile_bytes_are_refused(tmp_path: Path, content: bytes, ending: str, 
 def test_cut_and_damaged_files_are_refused(tmp_path: Path, dicom_folder: Path) -> None:
     nifti = write_nifti(tmp_path / "whole.nii.gz").read_bytes()
     (tmp_path / "cut.nii.gz").write_bytes(nifti[: len(nifti) // 2])
+    plain = gzip.decompress(nifti)
+    (tmp_path / "cut.nii").write_bytes(plain[: len(plain) // 2])
     packed = bytearray(pack(tmp_path / "whole.zip", dicom_folder).read_bytes())
     (tmp_path / "cut.zip").write_bytes(packed[: len(packed) // 2])
     packed[2000:3000] = bytes(1000)
     (tmp_path / "damaged.zip").write_bytes(packed)
-    for name in ("cut.nii.gz", "cut.zip", "damaged.zip"):
+    for name in ("cut.nii.gz", "cut.nii", "cut.zip", "damaged.zip"):
         with pytest.raises(Refusal) as refused:
             read_head(tmp_path / name)
         assert refused.value.code is ExitCode.ARCHIVE_UNREADABLE

@@ -16,8 +16,9 @@ from flwr.app import ConfigRecord, Message, RecordDict
 from common.errors import ExitCode, Refusal
 from common.exchange import Kind
 from server.consortium import make_certificates
-from server.link import Answer, SuperLink
+from server.link import Answer, SuperLink, superlink_entry
 
+ENTRY = Path(superlink_entry.__file__)
 REQUEST = RecordDict({"header": ConfigRecord({"json": "{}"})})
 ORPHAN = """
 import sys, time
@@ -39,16 +40,17 @@ def _alive(pid: int) -> bool:
         return False
 
 
-def test_every_database_connection_waits_two_minutes_for_a_lock() -> None:
+def test_every_database_connection_waits_two_minutes_for_a_lock(tmp_path: Path) -> None:
     program = (
-        "from server.link.superlink_entry import be_patient; be_patient();"
-        "import flwr.superlink.cli.flower_superlink, sqlite3, tempfile, os;"
-        "from flwr.supercore.sql_mixin import _set_sqlite_pragmas;"
-        "c = sqlite3.connect(os.path.join(tempfile.mkdtemp(), 'x.db')); _set_sqlite_pragmas(c, None);"
-        "assert c.execute('PRAGMA busy_timeout').fetchone() == (120000,);"
-        "assert c.execute('PRAGMA journal_mode').fetchone() == ('wal',)"
+        "import sys, runpy; entry = runpy.run_path(sys.argv[1]); entry['be_patient']();"
+        "assert 'torch' not in sys.modules;"
+        "from flwr.superlink.config_loader import get_federation_manager, get_objectstore_linkstate_factories as make;"
+        "state = make(sys.argv[2], get_federation_manager(is_simulation=False))[1].state();"
+        "connection = state._engine.connect();"
+        "assert connection.exec_driver_sql('PRAGMA busy_timeout').scalar() == 120000;"
+        "assert connection.exec_driver_sql('PRAGMA journal_mode').scalar() == 'wal'"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    subprocess.run([sys.executable, "-P", "-c", program, str(ENTRY), str(tmp_path / "x.db")], check=True, timeout=60)
 
 
 def test_a_taken_port_is_named_before_anything_starts(tmp_path: Path) -> None:
@@ -141,7 +143,7 @@ def test_two_site_processes_answer_and_leave_on_a_signal(consortium) -> None:
     try:
         with consortium.run() as grid:
             line = consortium.line(grid, *names)
-            answers = list(line.ask({name: REQUEST for name in names}, Kind.EVALUATE, 30, lambda: False))
+            answers = list(line.ask(dict.fromkeys(names, REQUEST), Kind.EVALUATE, 30, lambda: False))
             assert sorted(answer.site for answer in answers) == list(names)
             assert all(answer.record == REQUEST for answer in answers)
             printed = [

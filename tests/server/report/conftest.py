@@ -99,7 +99,9 @@ def values_of(rng: np.random.Generator, method: str, number: int, cases: int, ea
     }
 
 
-def build_run(directory: Path, rounds: int = 12, train: dict[str, int] = TRAIN, held: dict[str, int] = HELD_OUT) -> WrittenRun:
+def build_run(
+    directory: Path, rounds: int = 12, train: dict[str, int] = TRAIN, held: dict[str, int] = HELD_OUT
+) -> WrittenRun:
     rng = np.random.default_rng(7)
     study = demo_study(rounds)
     run = RunRecord(
@@ -151,7 +153,9 @@ def _trained(rng: np.random.Generator, number: int, name: str, cases: int) -> Si
         adversarial=0.3,
         discriminator=0.25 - 0.06 * (1 - fall) + float(rng.normal(0, 0.006)),
     )
-    return SiteTraining(site=name, outcome=Outcome.ACCEPTED, cases=cases - cases // 5, steps=40, seconds=401.0, losses=losses)
+    return SiteTraining(
+        site=name, outcome=Outcome.ACCEPTED, cases=cases - cases // 5, steps=40, seconds=401.0, losses=losses
+    )
 
 
 def _evaluated(rng: np.random.Generator, raw: Raw, number: int, name: str, cases: int) -> SiteEvaluation:

@@ -28,7 +28,10 @@ def test_every_site_has_a_row_for_its_task_and_a_cell_for_each_request(demo: Any
 
 
 def test_incidents_group_the_rounds_of_one_cause(demo: Any) -> None:
-    found = {(i.site, i.task, i.outcome, i.reason, i.rounds) for i in incidents_of(participation_of(read_run(demo.directory)))}
+    found = {
+        (i.site, i.task, i.outcome, i.reason, i.rounds)
+        for i in incidents_of(participation_of(read_run(demo.directory)))
+    }
     assert found == {
         ("alder", Task.TRAIN, Outcome.REFUSED_BY_COORDINATOR, "update norm 14.2 above 10", (9,)),
         ("birch", Task.TRAIN, Outcome.TIMED_OUT, "no reply within 3600 s", (4,)),

@@ -112,9 +112,7 @@ def test_change_is_measured_over_centres_present_in_both_rounds(make_run: Make) 
 
 
 def test_curves_leave_out_rounds_without_a_result(demo: Any) -> None:
-    curve = next(
-        c for c in evaluated(demo).curves if (c.site, c.method, c.metric) == ("lakeside", "generator", "ssim")
-    )
+    curve = next(c for c in evaluated(demo).curves if (c.site, c.method, c.metric) == ("lakeside", "generator", "ssim"))
     assert [point.round for point in curve.points] == [1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12]
 
 

@@ -34,7 +34,15 @@ def test_a_difference_shows_its_sign_unless_it_rounds_to_zero(value: float, text
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0"), (716.28, "720"), (99.6, "100"), (0.0016, "0.0016"), (9.01e-6, "9.0 × 10⁻⁶"), (26.4, "26"), (3e7, "3.0 × 10⁷")],
+    [
+        (0, "0"),
+        (716.28, "720"),
+        (99.6, "100"),
+        (0.0016, "0.0016"),
+        (9.01e-6, "9.0 × 10⁻⁶"),
+        (26.4, "26"),
+        (3e7, "3.0 × 10⁷"),
+    ],
 )
 def test_two_significant_digits(value: float, text: str) -> None:
     assert significant(value) == text
