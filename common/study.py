@@ -79,10 +79,10 @@ class GeneratorSettings(_Section):
     """
 
     name: Literal["lifting"] = "lifting"
-    width_2d: Count = 12
+    width_2d: Count = 16
     width_3d: Count = 16
     stages_3d: Annotated[int, Field(ge=1, le=5)] = 3
-    consistency_steps: Annotated[int, Field(ge=0, le=50)] = 2
+    consistency_steps: Annotated[int, Field(ge=0, le=50)] = 8
 
 
 @final
@@ -113,7 +113,6 @@ class Optimisation(_Section):
         lr_generator: peak AdamW learning rate of G.
         lr_discriminator: learning rate of D, at most G's.
         warmup_steps: linear warm-up of G's rate.
-        ema_decay: exponential moving average of G over local steps; 0 switches it off.
         gradient_clip: maximum global gradient norm.
         l1_weight, mse_weight: reconstruction terms on windowed volumes.
         body_weight, bone_weight: extra voxel weight inside the body and in bone (> 300 HU).
@@ -125,16 +124,15 @@ class Optimisation(_Section):
     """
 
     steps_per_round: Count = 40
-    batch_size: Count = 1
-    lr_generator: Positive = 1.5e-3
+    batch_size: Count = 2
+    lr_generator: Positive = 2e-3
     lr_discriminator: Positive = 4e-4
     warmup_steps: Annotated[int, Field(ge=0)] = 40
-    ema_decay: Fraction = 0.985
     gradient_clip: Positive = 1.0
     l1_weight: NonNegative = 1.0
-    mse_weight: NonNegative = 4.0
+    mse_weight: NonNegative = 8.0
     body_weight: NonNegative = 1.0
-    bone_weight: NonNegative = 2.0
+    bone_weight: NonNegative = 0.5
     reprojection_weight: NonNegative = 0.1
     adversarial_weight: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.02
     adversarial_from_step: Annotated[int, Field(ge=0)] = 100

@@ -24,18 +24,18 @@ from client.archive.volume import Pose, resample_with_extent
 from common.geometry import Grid
 
 START_PITCHES_DEG = (0.0, -20.0, 20.0)
-START_ITERATIONS = 4
+START_ITERATIONS = 6
 ITERATIONS = (10, 6)
-ROBUST_HU = 200.0
-UNSCANNED_HU = 250.0
+ROBUST_HU = 100.0
+UNSCANNED_HU = 120.0
 BRAIN_HU = (-40.0, 120.0)
 BONE_HU = 200.0
 
-_PRIOR_DEG = (30.0, 8.0, 8.0)
-_PRIOR_LOG_SCALE = 0.04
+_PRIOR_DEG = (15.0, 8.0, 8.0)
+_PRIOR_LOG_SCALE = 0.03
 _LARGEST_LOG_SCALE = 0.25
 # Neighbouring voxels err together: the data weigh as this share of their number, at 9 mm, against the priors.
-_INDEPENDENT_SHARE = 0.01
+_INDEPENDENT_SHARE = 0.015
 _EXPECTED_HU = 100.0
 _SEARCH_EXTENT_MM = (300.0, 300.0, 264.0)
 _SAMPLING_MM = 3.0

@@ -153,7 +153,7 @@ def _largest(mask: Mask) -> Mask:
         return mask
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
-    largest: Mask = labels == sizes.argmax()
+    largest: Mask = labels == int(sizes.argmax())
     return largest
 
 

@@ -14,11 +14,11 @@ from client.archive.anatomy import template_head
 from client.archive.decoding import block_mean
 from common.geometry import Grid
 
-WINDOW_HU = (-500.0, 500.0)
+WINDOW_HU = (-200.0, 400.0)
 LEVELS_MM = (9.0, 6.0)
-SURROUNDINGS_MM = 24.0
+SURROUNDINGS_MM = 15.0
 # Below this height posture decides where tissue lies, not the pose of the head.
-LOWEST_MM = -95.0
+LOWEST_MM = -50.0
 _PAINTED_MM = 3.0
 _EXTENT_VOXELS = (84, 84, 72)
 _VAULT_ABOVE_MM = 0.0
@@ -71,5 +71,5 @@ def _brain(values: NDArray[np.float32], z: NDArray[np.float64]) -> NDArray[np.bo
     labels, _ = ndimage.label(ndimage.binary_erosion(soft))
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
-    largest: NDArray[np.bool_] = labels == sizes.argmax()
+    largest: NDArray[np.bool_] = labels == int(sizes.argmax())
     return largest

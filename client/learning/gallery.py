@@ -1,4 +1,4 @@
-"""The site's own page of slices: CT beside synthetic CT beside their difference. It shows patients and stays at the site.
+"""The site's own page of slices: CT beside synthetic CT beside difference. It shows patients and stays at the site.
 
 Volumes are (z, y, x) with indices growing towards superior, posterior and left, hung by radiological convention: axial
 from below with the patient's right at the image's left and anterior up; coronal with right at left and superior up;
@@ -80,7 +80,7 @@ class Edges:
 @final
 @dataclass(frozen=True)
 class Picture:
-    """An image on the page. ``width`` is its share of the widest image's extent in mm; ``aspect`` is width to height."""
+    """An image on the page; ``width`` is its share of the widest image's extent in mm, ``aspect`` width to height."""
 
     title: str
     data: str
@@ -154,7 +154,7 @@ def hung(volume: Slice, axis: int, index: int) -> Slice:
         axis: 0 axial, 1 coronal, 2 sagittal.
         index: position along the axis.
     """
-    cut = np.take(volume, index, axis=axis)
+    cut: Slice = np.take(volume, index, axis=axis)
     # Coronal and sagittal rows run along z, which grows upwards in the patient and downwards in an image.
     return cut if axis == 0 else cut[::-1]
 
@@ -212,7 +212,9 @@ def _position(offset_mm: float, axis: int) -> str:
 def _png(values: Slice, low: float, high: float, colours: str) -> str:
     """A data address of the values drawn with a fixed range, one pixel for each."""
     buffer = io.BytesIO()
-    image.imsave(buffer, values, vmin=low, vmax=high, cmap=colours, format="png", metadata={"Software": None})
+    image.imsave(
+        buffer, values, vmin=low, vmax=high, cmap=colours, format="png", metadata={"Software": "tomoray-federated"}
+    )
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
 
 

@@ -11,6 +11,7 @@ from common.networks.consistency import ProjectorConsistency
 from common.networks.discriminator import PatchDiscriminator
 from common.networks.generator import Generator
 from common.networks.lifting import LiftingGenerator
+from common.networks.parameters import load_parameters
 from common.study import Study
 
 _GENERATORS: dict[str, Callable[[Study], Generator]] = {"lifting": LiftingGenerator}
@@ -35,4 +36,4 @@ def build_discriminator(study: Study) -> nn.Module:
         return _DISCRIMINATORS[study.networks.discriminator.name](study)
 
 
-__all__ = ["Generator", "ProjectorConsistency", "build_discriminator", "build_generator"]
+__all__ = ["Generator", "ProjectorConsistency", "build_discriminator", "build_generator", "load_parameters"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import final
 
 import torch
@@ -28,7 +29,7 @@ class PatchDiscriminator(nn.Module):
         widths = [settings.width * 2**layer for layer in range(settings.layers)]
         self.stem = nn.Conv3d(3, widths[0], 4, stride=2, padding=1)
         self.body = nn.Sequential(
-            *(ConvUnit(3, inputs, outputs, stride=2) for inputs, outputs in zip(widths, widths[1:], strict=False))
+            *(ConvUnit(3, inputs, outputs, stride=2) for inputs, outputs in itertools.pairwise(widths))
         )
         self.score = nn.Conv3d(widths[-1], 1, 3, padding=1)
 

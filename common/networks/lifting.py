@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from typing import final
 
 import torch
@@ -18,6 +20,8 @@ from common.networks.radiograph_encoder import HALVINGS, RadiographEncoder
 from common.study import Study
 
 COORDINATE_MM = 100.0
+WAVES_MM = (240.0, 120.0, 60.0)
+RAW_CHANNELS = 16
 AIR_LOGIT = -1.5
 WIDEST = 4
 
@@ -42,40 +46,36 @@ class LiftingGenerator(Generator):
         settings, grid, geometry = study.networks.generator, study.grid, study.geometry
         _check_divisible(grid, geometry, settings.stages_3d)
         self.integral_scale = study.radiograph.integral_scale
-        self.encoder = RadiographEncoder(settings.width_2d)
+        factors = (2, 4)[: settings.stages_3d]
+        self.encoder = RadiographEncoder(settings.width_2d, outlets=len(factors))
         self.raw_lift = Lifting(grid, geometry)
-        self.lifts = nn.ModuleList(
-            Lifting(grid.coarser(f), geometry.coarser(f)) for f in ((2, 4) if settings.stages_3d > 1 else (2,))
-        )
-        self.register_buffer("coordinates", _coordinates(grid.coarser(2)), persistent=False)
+        self.lifts = nn.ModuleList(Lifting(grid.coarser(f), geometry.coarser(f)) for f in factors)
+        coordinates = _coordinates(grid.coarser(2))
+        self.register_buffer("coordinates", coordinates, persistent=False)
         lifted = [3 * channels for channels in self.encoder.channels]
-        self.volume = _VolumeNetwork(lifted[0] + 16 + self.coordinates.shape[1], lifted[1], settings.width_3d, settings.stages_3d)
+        fine = lifted[0] + RAW_CHANNELS + coordinates.shape[1]
+        self.volume = _VolumeNetwork(fine, lifted[1:], settings.width_3d, settings.stages_3d)
         steps = settings.consistency_steps
-        self.outputs = 2 if steps else 1
-        self.head = nn.Conv3d(settings.width_3d, 8 * self.outputs, 3, padding=1)
-        start_as_resize(self.head)
-        nn.init.constant_(self.head.bias[:8], AIR_LOGIT)
+        self.head = nn.Conv3d(settings.width_3d, 16 if steps else 8, 3, padding=1)
+        start_as_resize(self.head, first_bias=AIR_LOGIT)
         self.consistency = (
-            ProjectorConsistency(grid, geometry, study.window, study.radiograph.water_mu_per_mm, steps) if steps else None
+            ProjectorConsistency(grid, geometry, study.window, study.radiograph.water_mu_per_mm, steps)
+            if steps
+            else None
         )
 
     def forward(self, radiographs: Tensor) -> Tensor:
         """(B, 2, rows, columns) to (B, 1, z, y, x); see :class:`Generator`."""
-        half, quarter = self.encoder(radiographs)
         raw = self.raw_lift(radiographs.unsqueeze(2)).squeeze(2)
+        lifted = [_both_views(lift(f)) for lift, f in zip(self.lifts, self.encoder(radiographs), strict=True)]
         coordinates = self.get_buffer("coordinates").expand(raw.shape[0], -1, -1, -1, -1)
-        lifted = [_both_views(lift(f)) for lift, f in zip(self.lifts, (half, quarter), strict=False)]
         fine = torch.cat([lifted[0], space_to_depth(raw), coordinates], dim=1)
-        features = self.volume(fine, lifted[1] if len(lifted) > 1 else None)
-        logits = depth_to_space(self.head(features)).contiguous()
-        import os
-        if os.environ.get("OUT")=="lin":
-            predicted = torch.nn.functional.hardtanh(logits[:, :1]+1.7,0,1)+0.02*(logits[:, :1]-logits[:, :1].detach())
-        else: predicted = torch.sigmoid(logits[:, :1])
+        logits = depth_to_space(self.head(self.volume(fine, lifted[1:])))
+        predicted = torch.sigmoid(logits[:, :1])
         if self.consistency is None:
             return predicted
-        weight = functional.softplus(logits[:, 1:])
-        moved: Tensor = self.consistency(predicted, weight, radiographs * self.integral_scale)
+        freedom = functional.softplus(logits[:, 1:])
+        moved: Tensor = self.consistency(predicted, freedom, radiographs * self.integral_scale)
         return moved
 
 
@@ -83,28 +83,27 @@ class LiftingGenerator(Generator):
 class _VolumeNetwork(nn.Module):
     """A 3D U-Net whose second stage takes the coarser lifted features in."""
 
-    def __init__(self, fine: int, coarse: int, width: int, stages: int) -> None:
+    def __init__(self, fine: int, coarse: list[int], width: int, stages: int) -> None:
         super().__init__()
         widths = [width * min(2**stage, WIDEST) for stage in range(stages)]
         self.stem = nn.Sequential(ConvUnit(3, fine, width, kernel=1), ResidualUnit(3, width))
         self.down = nn.ModuleList(
-            ConvUnit(3, inputs, outputs, stride=2) for inputs, outputs in zip(widths, widths[1:], strict=False)
+            ConvUnit(3, inputs, outputs, stride=2) for inputs, outputs in itertools.pairwise(widths)
         )
-        self.join = ConvUnit(3, coarse, widths[1], kernel=1) if stages > 1 else None
+        self.join = nn.ModuleList(ConvUnit(3, channels, widths[1], kernel=1) for channels in coarse)
         self.inner = nn.ModuleList(ResidualUnit(3, outputs) for outputs in widths[1:])
         self.narrow = nn.ModuleList(
             ConvUnit(3, deep, shallow, kernel=1) for deep, shallow in zip(widths[:0:-1], widths[-2::-1], strict=True)
         )
         self.up = nn.ModuleList(ResidualUnit(3, shallow) for shallow in widths[-2::-1])
 
-    def forward(self, fine: Tensor, coarse: Tensor | None) -> Tensor:
-        """(B, fine, z, y, x) and (B, coarse, z / 2, y / 2, x / 2) to (B, width, z, y, x)."""
-        features = [self.stem(fine.contiguous(memory_format=torch.channels_last_3d))]
+    def forward(self, fine: Tensor, coarse: list[Tensor]) -> Tensor:
+        """(B, fine, z, y, x) and at most one (B, coarse, z / 2, y / 2, x / 2) to (B, width, z, y, x)."""
+        features = [self.stem(_channels_last(fine))]
+        joined = [join(_channels_last(lifted)) for join, lifted in zip(self.join, coarse, strict=True)]
         for stage, (down, inner) in enumerate(zip(self.down, self.inner, strict=True)):
             deeper = down(features[-1])
-            if stage == 0 and self.join is not None and coarse is not None:
-                deeper = deeper + self.join(coarse.contiguous(memory_format=torch.channels_last_3d))
-            features.append(inner(deeper))
+            features.append(inner(deeper + joined[0] if stage == 0 else deeper))
         held = features[-1]
         for narrow, up, shallow in zip(self.narrow, self.up, features[-2::-1], strict=True):
             held = up(shallow + functional.interpolate(narrow(held), scale_factor=2, mode="nearest"))
@@ -117,13 +116,21 @@ def _both_views(lifted: Tensor) -> Tensor:
     return torch.cat([frontal, lateral, frontal * lateral], dim=1)
 
 
+def _channels_last(features: Tensor) -> Tensor:
+    """The same values in the memory order in which convolutions on a CPU are fastest."""
+    return features.contiguous(memory_format=torch.channels_last_3d)
+
+
 def _coordinates(grid: Grid) -> Tensor:
-    """(1, 3, z, y, x): z, y and x of each voxel centre in units of 100 mm from the isocentre."""
-    axes = [torch.from_numpy(grid.centres_mm(axis)).float() / COORDINATE_MM for axis in range(3)]
-    c= torch.stack(torch.meshgrid(*axes, indexing="ij")).unsqueeze(0)
-    import os,math
-    F=int(os.environ.get("FOURIER","0"))
-    return torch.cat([c]+[f(c*math.pi*2**k/1.2) for k in range(F) for f in (torch.sin,torch.cos)],1)
+    """(1, 21, z, y, x): z, y, x of each voxel centre in units of 100 mm, with their sines and cosines.
+
+    A network of local convolutions draws an average head from waves much sooner than from plain coordinates (Fourier
+    features: Tancik et al., NeurIPS 2020).
+    """
+    axes = [torch.from_numpy(grid.centres_mm(axis)).float() for axis in range(3)]
+    place_mm = torch.stack(torch.meshgrid(*axes, indexing="ij")).unsqueeze(0)
+    angles = [place_mm * (2 * math.pi / period_mm) for period_mm in WAVES_MM]
+    return torch.cat([place_mm / COORDINATE_MM, *(wave(a) for a in angles for wave in (torch.sin, torch.cos))], dim=1)
 
 
 def _check_divisible(grid: Grid, geometry: Geometry, stages: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import final
 
 import torch
@@ -19,28 +20,28 @@ class RadiographEncoder(nn.Module):
 
     Args:
         width: channels at full resolution; they double twice and then stay.
+        outlets: 1 hands features out at half resolution, 2 at a quarter as well.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, *, outlets: int) -> None:
         super().__init__()
         widths = [width * min(2**level, 4) for level in range(HALVINGS + 1)]
         self.stem = ConvUnit(2, 2, width)
         self.down = nn.ModuleList(
             nn.Sequential(ConvUnit(2, inputs, outputs, stride=2), ResidualUnit(2, outputs))
-            for inputs, outputs in zip(widths, widths[1:], strict=False)
+            for inputs, outputs in itertools.pairwise(widths)
         )
         self.up = nn.ModuleList(
             nn.Sequential(ConvUnit(2, coarse + fine, fine), ResidualUnit(2, fine))
             for coarse, fine in zip(widths[:1:-1], widths[-2:0:-1], strict=True)
         )
-        self.channels = (width, 2 * width)
+        self.channels = (width, 2 * width)[:outlets]
         self.outlets = nn.ModuleList(
-            ConvUnit(2, inputs, outputs, kernel=1)
-            for inputs, outputs in zip((widths[1], widths[2]), self.channels, strict=True)
+            ConvUnit(2, inputs, outputs, kernel=1) for inputs, outputs in zip(widths[1:], self.channels, strict=False)
         )
 
-    def forward(self, radiographs: Tensor) -> tuple[Tensor, Tensor]:
-        """Features of both views at half and at quarter resolution.
+    def forward(self, radiographs: Tensor) -> list[Tensor]:
+        """Features of both views at half and, with two outlets, quarter resolution.
 
         Args:
             radiographs: (B, 2, rows, columns), both divisible by 16.
@@ -59,6 +60,5 @@ class RadiographEncoder(nn.Module):
         for up, fine in zip(self.up, features[-2:0:-1], strict=True):
             raised = functional.interpolate(held[-1], scale_factor=2, mode="nearest")
             held.append(up(torch.cat([raised, fine], dim=1)))
-        outlets = [outlet(f) for outlet, f in zip(self.outlets, (held[-1], held[-2]), strict=True)]
-        half, quarter = (f.reshape(batch, views, *f.shape[1:]) for f in outlets)
-        return half, quarter
+        handed_out = [outlet(f) for outlet, f in zip(self.outlets, held[::-1], strict=False)]
+        return [f.reshape(batch, views, *f.shape[1:]) for f in handed_out]

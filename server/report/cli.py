@@ -41,8 +41,8 @@ def write_report(run_directory: Path, output: Path | None = None) -> ReportPaths
     page = render(document).encode("utf-8")
     folder = make_folder(output) if output else run_directory
     paths = ReportPaths(html=folder / "report.html", json=folder / "report.json")
-    write_atomic(paths.json, f"{document.model_dump_json(indent=1)}\n".encode())
-    write_atomic(paths.html, page)
+    write_atomic(paths.json, f"{document.model_dump_json(indent=1)}\n".encode(), mode=0o644)
+    write_atomic(paths.html, page, mode=0o644)
     return paths
 
 

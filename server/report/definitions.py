@@ -64,12 +64,13 @@ _METHODS = (
     MethodDefinition(
         name="mean_volume",
         label="Mean volume",
-        text="one volume for every case, which looks at no radiograph: what an average head scores.",
+        text="the mean of the centre's other cases (at a training centre: of its training cases). It looks at no radiograph "
+        "and is what an average head of that centre scores.",
     ),
     MethodDefinition(
         name="back_projection",
         label="Back-projection",
-        text="both radiographs carried back along their rays into the volume, without training.",
+        text="each ray's mean attenuation carried back along the ray, both views averaged, unfiltered and without training.",
     ),
 )
 
@@ -92,8 +93,9 @@ def metric_definitions(study: Study) -> tuple[MetricDefinition, ...]:
         _decibel(
             "psnr_db",
             "PSNR",
-            f"Peak signal-to-noise ratio, dB, window {window}, data range {width} HU: 10·log₁₀ of {width}² over the mean "
-            f"squared error of all voxels, both volumes clipped to the window; at most {_number(HIGHEST_PSNR_DB)} dB.",
+            f"Peak signal-to-noise ratio, dB, window {window}, data range {width} HU: 10·log₁₀ of {width}² over the "
+            "mean squared error of all voxels, both volumes clipped to the window; "
+            f"at most {_number(HIGHEST_PSNR_DB)} dB.",
         ),
         _ratio(
             "ssim",
@@ -105,8 +107,8 @@ def metric_definitions(study: Study) -> tuple[MetricDefinition, ...]:
         _decibel(
             "psnr_body_db",
             "PSNR in the body",
-            f"PSNR over the body mask of the true volume, window {window}, data range {width} HU. The body is the largest "
-            f"connected part above {_number(BODY_HU)} HU, with holes filled in each axial plane.",
+            f"PSNR over the body mask of the true volume, window {window}, data range {width} HU. The body is the "
+            f"largest connected part above {_number(BODY_HU)} HU, with holes filled in each axial plane.",
         ),
         _ratio("ssim_body", "SSIM in the body", f"Mean of the SSIM map over the body mask, window {window}."),
         _hounsfield("mae_body_hu", "MAE in the body", f"MAE over the body mask of the true volume, window {window}."),
@@ -114,8 +116,8 @@ def metric_definitions(study: Study) -> tuple[MetricDefinition, ...]:
         _hounsfield(
             "mae_brain_hu",
             "MAE in brain",
-            f"MAE inside the body mask where the true volume lies in {brain}, window {window}. Soft tissue of scalp and "
-            "neck in that range counts too.",
+            f"MAE inside the body mask where the true volume lies in {brain}, window {window}. Soft tissue of scalp "
+            "and neck in that range counts too.",
         ),
         _ratio(
             "bone_dice", "Bone Dice", f"Dice overlap of the voxels {bone} in the true and in the predicted volume.", 0
@@ -123,7 +125,8 @@ def metric_definitions(study: Study) -> tuple[MetricDefinition, ...]:
         _ratio(
             "cosine_similarity",
             "Cosine similarity",
-            f"Cosine of the angle between both volumes as vectors, clipped to {window}, the window's lower edge as zero.",
+            f"Cosine of the angle between both volumes as vectors, clipped to {window}, with the window's lower edge "
+            "as zero.",
         ),
     )
 

@@ -27,8 +27,9 @@ from server.report.participation import (
     participation_of,
     separation_of,
 )
-from server.report.performance import Evaluation, evaluation_of
+from server.report.performance import evaluation_of
 from server.report.records import RecordedRun
+from server.report.results import Evaluation
 from server.report.summary import RESEARCH_ONLY, Paragraph, limitations_of, summary_of
 from server.rounds.record import RunRecord, SiteRecord
 

@@ -6,11 +6,12 @@ import io
 import re
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, final
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from pydantic import BaseModel, ConfigDict
 
 WIDTH_INCH: Final = 4.8
 FONT_PT: Final = 10.5
@@ -28,7 +29,8 @@ _VARIABLES = {INK: "ink", MUTED: "muted", RULE: "rule", PAPER: "paper"} | {
     colour: f"series-{index}" for index, colour in enumerate(SERIES, start=1)
 }
 
-_STYLE: dict[str, Any] = {
+# The keys are open here, because the set that matplotlib types as literals changes with its releases.
+_STYLE: Any = {
     "svg.fonttype": "none",
     "font.family": "DejaVu Sans",
     "font.size": FONT_PT,
@@ -56,6 +58,24 @@ _STYLE: dict[str, Any] = {
     "figure.facecolor": "none",
     "savefig.facecolor": "none",
 }
+
+
+@final
+class FigureItem(BaseModel):
+    """A figure with the words that stand under it.
+
+    Attributes:
+        name: unique id on the page.
+        svg: an SVG element.
+        caption: what is drawn.
+        text: the same in words, for readers who cannot see it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str
+    svg: str
+    caption: str
+    text: str
 
 
 def drawn(name: str, height_inch: float, paint: Callable[[Figure], None]) -> str:

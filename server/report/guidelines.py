@@ -9,7 +9,9 @@ from typing import Literal, final
 
 from pydantic import BaseModel, ConfigDict
 
+Guideline = Literal["TRIPOD-Cluster", "CLAIM"]
 Extent = Literal["full", "part"]
+Rows = tuple[tuple[str, str, str, Extent], ...]
 
 
 @final
@@ -25,14 +27,14 @@ class GuidelineItem(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    guideline: Literal["TRIPOD-Cluster", "CLAIM"]
+    guideline: Guideline
     item: str
     topic: str
     section: str
     extent: Extent
 
 
-_TRIPOD: tuple[tuple[str, str, str, Extent], ...] = (
+_TRIPOD: Rows = (
     ("2", "Summary of design, sample size, analysis and results", "summary", "part"),
     ("4a", "Eligibility criteria for participants and datasets", "methods", "part"),
     ("6a", "Outcome predicted", "definitions", "full"),
@@ -49,7 +51,7 @@ _TRIPOD: tuple[tuple[str, str, str, Extent], ...] = (
     ("18", "Supplementary resources", "provenance", "part"),
 )
 
-_CLAIM: tuple[tuple[str, str, str, Extent], ...] = (
+_CLAIM: Rows = (
     ("2", "Structured summary", "summary", "part"),
     ("8", "Inclusion and exclusion criteria", "methods", "part"),
     ("9", "Preprocessing", "methods", "part"),
@@ -71,8 +73,10 @@ _CLAIM: tuple[tuple[str, str, str, Extent], ...] = (
     ("43", "Availability of software and model", "provenance", "part"),
 )
 
+_LISTS: tuple[tuple[Guideline, Rows], ...] = (("TRIPOD-Cluster", _TRIPOD), ("CLAIM", _CLAIM))
+
 GUIDELINE_ITEMS: tuple[GuidelineItem, ...] = tuple(
     GuidelineItem(guideline=guideline, item=item, topic=topic, section=section, extent=extent)
-    for guideline, rows in (("TRIPOD-Cluster", _TRIPOD), ("CLAIM", _CLAIM))
+    for guideline, rows in _LISTS
     for item, topic, section, extent in rows
 )

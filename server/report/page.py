@@ -10,9 +10,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from server.report import wording
+from server.report.curves import loss_curves, metric_curves
 from server.report.definitions import GENERATOR, PRINCIPAL, method_named, window_text
 from server.report.document import ReportDocument
-from server.report.figures import FigureItem, forest, loss_curves, metric_curves
+from server.report.drawing import FigureItem
+from server.report.forest import forest
 from server.report.summary import separation_text
 from server.rounds.record import Outcome
 

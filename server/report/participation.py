@@ -9,8 +9,8 @@ from typing import final
 from pydantic import BaseModel, ConfigDict, FiniteFloat
 
 from common.exchange import Role, TrainLosses
-from server.report.performance import CurvePoint
 from server.report.records import RecordedRun
+from server.report.results import CurvePoint
 from server.rounds.record import Outcome, RoundRecord, SiteEvaluation, SiteTraining
 
 
@@ -108,7 +108,9 @@ def participation_of(recorded: RecordedRun) -> tuple[ParticipationRow, ...]:
 def unregistered_sites(recorded: RecordedRun) -> tuple[str, ...]:
     """Sites that records name but the run did not register."""
     registered = {site.name for site in recorded.run.sites}
-    return tuple(sorted({e.site for r in recorded.everything for e in (*r.training, *r.evaluation)} - registered))
+    trained = {entry.site for record in recorded.everything for entry in record.training}
+    evaluated = {entry.site for record in recorded.everything for entry in record.evaluation}
+    return tuple(sorted((trained | evaluated) - registered))
 
 
 def incidents_of(rows: Iterable[ParticipationRow]) -> tuple[Incident, ...]:

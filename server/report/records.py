@@ -1,4 +1,4 @@
-"""A run as its directory tells it: ``run.json`` and the lines of ``rounds.jsonl``, checked before anything is derived."""
+"""A run as its directory tells it: ``run.json`` and the lines of ``rounds.jsonl``, checked before use."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class RecordedRun:
         study: the study, its hash checked against the run's.
         rounds: the record that counts for each round, in rising order.
         superseded: earlier records of rounds that were repeated after a restart.
-        truncated: whether the last line was cut short, as a killed process leaves it; that line is not among ``rounds``.
+        truncated: whether the last line was cut short, as a killed process leaves it; it is not in ``rounds``.
     """
 
     run: RunRecord
@@ -86,19 +86,12 @@ def _read_study(run: RunRecord, path: Path) -> Study:
 
 
 def _read_lines(path: Path) -> tuple[tuple[RoundRecord, ...], bool]:
-    """Records in file order, and whether a last line without its end was left out."""
+    """Records in file order, and whether a last line without its end was left out, as a resumed run leaves it out."""
     if not path.exists():
         return (), False
     *complete, rest = _text(path).split("\n")
-    records = [_record(line, path, number) for number, line in enumerate(complete, start=1) if line.strip()]
-    if not rest.strip():
-        return tuple(records), False
-    try:
-        return (*records, RoundRecord.model_validate_json(rest)), False
-    except ValidationError as error:
-        if error.errors(include_url=False)[0]["type"] != "json_invalid":
-            raise _damaged(_first_fault(error), f"{path.name} line {len(complete) + 1}") from error
-        return tuple(records), True
+    records = tuple(_record(line, path, number) for number, line in enumerate(complete, start=1) if line.strip())
+    return records, bool(rest.strip())
 
 
 def _record(line: str, path: Path, number: int) -> RoundRecord:

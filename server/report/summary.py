@@ -9,16 +9,16 @@ from pydantic import BaseModel, ConfigDict
 from common.exchange import Role
 from server.report.definitions import GENERATOR, PRINCIPAL, method_named, metric_definitions, metric_named, window_text
 from server.report.participation import Incident, Separation, unregistered_sites
-from server.report.performance import BaselineDifference, CentreState, Change, Evaluation
 from server.report.records import RecordedRun
+from server.report.results import BaselineDifference, CentreState, Change, Evaluation
 from server.report.wording import counted, grouped, interval, listed, number, ranges
 from server.rounds.record import Outcome
 
 FEW_CENTRES = 10
 
 RESEARCH_ONLY = (
-    "For research only. A synthetic volume shows what is plausible given two radiographs, not what is there. It is not a "
-    "medical device and not for diagnosis, planning of treatment, or dose calculation."
+    "For research only. A synthetic volume shows what is plausible given two radiographs, not what is there. It is not "
+    "a medical device and not for diagnosis, planning of treatment, or dose calculation."
 )
 
 
@@ -49,8 +49,8 @@ def separation_text(separation: Separation) -> str:
     evidence = f"{entries} on record, of which {grouped(separation.accepted_entries)} were accepted"
     if separation.holds:
         return (
-            f"Held out: {listed(separation.held_out)}. {evidence}; none names a held-out centre, and no held-out centre "
-            "shares a key with a training centre."
+            f"Held out: {listed(separation.held_out)}. {evidence}; none names a held-out centre, and no held-out "
+            "centre shares a key with a training centre."
         )
     faults = []
     if separation.named:
@@ -90,9 +90,9 @@ def _design(recorded: RecordedRun) -> str:
     held = sum(site.role is Role.EVALUATE for site in run.sites)
     averaged = sum(record.aggregated for record in recorded.rounds)
     return (
-        f"A generator of {_parameters(run.generator_parameters)} turns a frontal ({study.geometry.frontal.value}) and a "
-        f"lateral ({study.geometry.lateral.value}) radiograph into a CT volume of {z} × {y} × {x} voxels (z, y, x) of "
-        f"{study.grid.voxel_mm:g} mm. {len(accepted)} of {counted(train, 'training centre')} contributed to it; "
+        f"A generator of {_parameters(run.generator_parameters)} turns a frontal ({study.geometry.frontal.value}) and "
+        f"a lateral ({study.geometry.lateral.value}) radiograph into a CT volume of {z} × {y} × {x} voxels (z, y, x) "
+        f"of {study.grid.voxel_mm:g} mm. {len(accepted)} of {counted(train, 'training centre')} contributed to it; "
         f"{averaged} of {study.federation.rounds} planned rounds were averaged. "
         f"{counted(held, 'centre')} {'was' if held == 1 else 'were'} held out for evaluation. Weights, losses and sums "
         "of metrics travelled; images stayed at the sites."
@@ -109,7 +109,7 @@ def _results(recorded: RecordedRun, held_out: Evaluation) -> str:
     known = metric_definitions(recorded.study)
     found = [(metric_named(name, known), held_out.pooled_metric(GENERATOR, name)) for name in PRINCIPAL]
     values = [
-        f"{definition.label} {number(pooled.mean, definition.decimals)}{f' {definition.unit}' if definition.unit else ''}"
+        f"{definition.label} {number(pooled.mean, definition.decimals)} {definition.unit}".rstrip()
         for definition, pooled in found
         if pooled is not None
     ]
@@ -156,8 +156,9 @@ def _between(held_out: Evaluation) -> str:
     if pooled is None:
         return f"{spread} A random-effects mean cannot be computed from these centres."
     text = (
-        f"{spread} Random effects over {pooled.centres} centres: mean {number(pooled.mean, 2)} dB, Hartung–Knapp 95 % CI "
-        f"{interval(pooled.ci, 2)} dB, τ² {number(pooled.tau2, 3)} dB², I² {number(pooled.i2_percent)} %"
+        f"{spread} Random effects over {pooled.centres} centres: mean {number(pooled.mean, 2)} dB, Hartung–Knapp "
+        f"95\u00a0% CI {interval(pooled.ci, 2)} dB, τ² {number(pooled.tau2, 3)} dB², "
+        f"I² {number(pooled.i2_percent)}\u00a0%"
     )
     if pooled.prediction is not None:
         text += f"; a further centre's mean is predicted in {interval(pooled.prediction, 2)} dB"
@@ -177,8 +178,8 @@ def _few_centres(held_out: Evaluation) -> str:
         )
     if _few(centres):
         return (
-            f"{centres} held-out centres: τ², I² and the prediction interval are very imprecise with so few, and a τ² of "
-            "zero does not show that centres are alike."
+            f"{centres} held-out centres: τ², I² and the prediction interval are very imprecise with so few, and a τ² "
+            "of zero does not show that centres are alike."
         )
     return ""
 
@@ -200,7 +201,8 @@ def _record_gaps(recorded: RecordedRun) -> list[str]:
         gaps.append(f"Rounds without an average, which left the weights as they were: {ranges(idle)}.")
     if recorded.truncated:
         gaps.append(
-            "The last line of the record was cut short, as when a process is killed while writing. That round is left out."
+            "The last line of the record was cut short, as when a process is killed while writing. That round is left "
+            "out."
         )
     if recorded.superseded:
         repeated = ranges(record.round for record in recorded.superseded)

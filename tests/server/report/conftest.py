@@ -1,4 +1,4 @@
-"""A run directory as a coordinator leaves it: three training and three held-out sites, refusals, a timeout, a suppression.
+"""A run directory as a coordinator leaves it: six sites, refusals, a timeout, a suppression.
 
 Values are drawn from seeded distributions; ``raw`` keeps the per-case values that the records only hold sums of.
 """

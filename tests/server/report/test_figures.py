@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -9,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
+from server.report.curves import loss_curves, metric_curves
 from server.report.document import ReportDocument
-from server.report.drawing import SERIES, drawn, shortened, spread
-from server.report.figures import FigureItem, forest, loss_curves, metric_curves
+from server.report.drawing import SERIES, FigureItem, drawn, shortened, spread
+from server.report.forest import forest
 from server.report.records import read_run
 
 Make = Callable[..., Any]
@@ -125,7 +127,7 @@ def test_long_names_are_cut() -> None:
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8).map(sorted), st.floats(0.01, 0.3))
 def test_labels_keep_their_order_and_distance(wanted: list[float], gap: float) -> None:
     placed = spread(wanted, gap)
-    assert all(b - a >= gap - 1e-9 for a, b in zip(placed, placed[1:], strict=False))
+    assert all(b - a >= gap - 1e-9 for a, b in pairwise(placed))
 
 
 def test_labels_that_do_not_collide_stay_where_they_are() -> None:

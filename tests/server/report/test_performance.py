@@ -8,8 +8,9 @@ import pytest
 
 from common.exchange import MetricSums, Role
 from server.report.definitions import metric_definitions
-from server.report.performance import CentreState, Evaluation, evaluation_of
+from server.report.performance import evaluation_of
 from server.report.records import read_run
+from server.report.results import CentreState, Evaluation
 from server.rounds.record import Outcome
 
 Make = Callable[..., Any]

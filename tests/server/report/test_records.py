@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from common.errors import ExitCode, Refusal
 from server.report.records import read_run
+from server.rounds import RunDirectory
 
 Make = Callable[..., Any]
 
@@ -63,7 +64,7 @@ def test_a_damaged_line_in_the_middle_is_refused_by_its_number(make_run: Make) -
 def test_a_complete_last_line_that_is_no_round_is_refused(make_run: Make) -> None:
     written = make_run(rounds=2)
     with (written.directory / "rounds.jsonl").open("a", encoding="utf-8") as stream:
-        stream.write('{"round": 3}')
+        stream.write('{"round": 3}\n')
     refused(written.directory)
 
 
@@ -81,13 +82,13 @@ def test_a_kill_at_any_byte_of_the_last_line_costs_that_round_alone(make_run: Ma
     assert recorded.truncated is (cut > start)
 
 
-def test_a_last_line_that_lacks_only_its_newline_counts(make_run: Make) -> None:
+def test_a_last_line_that_lacks_only_its_newline_is_left_out_as_on_resume(make_run: Make) -> None:
     written = make_run(rounds=2)
     path = written.directory / "rounds.jsonl"
     path.write_bytes(path.read_bytes().rstrip(b"\n"))
     recorded = read_run(written.directory)
-    assert len(recorded.rounds) == 2
-    assert not recorded.truncated
+    assert [r.round for r in recorded.rounds] == [r.round for r in RunDirectory(written.directory).rounds()] == [1]
+    assert recorded.truncated
 
 
 def test_a_run_that_has_just_begun_has_no_rounds(make_run: Make) -> None:
