@@ -55,14 +55,18 @@ class Site:
             works = {sha: self._work(study) for sha, study in approvals.studies.items() if not self._stop.is_set()}
             app = SiteApp(settings.role, approvals, gate, works_by_study(works))
             self._progress.write(SiteProgress(phase=Phase.WAITING))
-            serve(
-                coordinator,
-                app.answer,
-                refuse_bundle=lambda message: app.refuse(message, RefusalCode.BUNDLE_UNKNOWN),
-                bundle_sha256=BUNDLE_SHA256,
-                stop=self._stop,
-                on_event=self._on_event,
-            )
+            try:
+                serve(
+                    coordinator,
+                    lambda message: app.answer(message).message,
+                    refuse_bundle=lambda message: app.refuse(message, RefusalCode.BUNDLE_UNKNOWN).message,
+                    bundle_sha256=BUNDLE_SHA256,
+                    stop=self._stop,
+                    on_event=self._on_event,
+                )
+            except Refusal as refusal:
+                if refusal.code is not ExitCode.INTERRUPTED:
+                    raise
             self._progress.write(SiteProgress(phase=Phase.STOPPED))
 
     def _coordinator(self) -> Coordinator:

@@ -49,3 +49,6 @@ def log_to_stderr(name: str) -> None:
         datefmt="%Y-%m-%dT%H:%M:%S",
         stream=sys.stderr,
     )
+    # One line for every poll would bury what matters.
+    for chatty in ("httpx", "httpcore", "flwr"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -6,6 +6,7 @@ The table of codes with their mends is ``docs/errors.md``.
 from __future__ import annotations
 
 from enum import IntEnum
+from functools import partial
 from typing import final
 
 
@@ -57,6 +58,10 @@ class Refusal(Exception):
         self.where = _one_line(where)
         self.mend = _one_line(mend)
         super().__init__(str(self))
+
+    def __reduce__(self) -> tuple[partial[Refusal], tuple[()]]:
+        # The default rebuilds an exception from its text alone, so a worker's refusal would be lost on the way back.
+        return partial(Refusal, self.code, self.what, where=self.where, mend=self.mend), ()
 
     def __str__(self) -> str:
         return f"{self.what} [{self.where}]; {self.mend} (exit {int(self.code)})"

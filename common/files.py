@@ -8,12 +8,14 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import safetensors
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from common.errors import ExitCode, Refusal
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -51,6 +53,9 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o600) -> None:
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], *, mode: int = 0o600) -> None:
     """Write tensors as safetensors, atomically; raises as :func:`write_atomic` does."""
+    # Torch takes seconds to import, and most commands write no tensors.
+    from safetensors.torch import save_file
+
     with disk_refusals(path), _replacing(path) as temporary:
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)
         temporary.chmod(mode)
@@ -63,6 +68,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     Raises:
         Refusal: ``RUN_INVALID`` if the file is missing or damaged.
     """
+    from safetensors.torch import load_file
+
     try:
         return load_file(path)
     except (OSError, safetensors.SafetensorError) as error:

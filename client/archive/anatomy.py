@@ -1,4 +1,4 @@
-"""Procedural heads: a skull, its contents and its soft tissue painted from implicit shapes, in milliseconds and HU.
+"""Procedural heads: a skull, its contents and its soft tissue painted from implicit shapes in half a second.
 
 Canonical pose: the Frankfurt plane (lower orbital rims, ear canals) is horizontal at z = -20 mm, the mid-sagittal
 plane is x = 0, and the origin is about the centre of the head's bounding box from vertex to chin and nose to occiput.

@@ -14,8 +14,8 @@ from client.archive.decoding import AIR_HU, SliceStack, block_mean
 TISSUE_HU = -300.0
 BONE_HU = 250.0
 SKIN_MARGIN_MM = 3.0
-OPENINGS_MM = (4.0, 8.0, 14.0)
-WIDEST_BODY_MM = 240.0
+OPENINGS_MM = (4.0, 9.0, 18.0)
+WIDEST_BODY_MM = 210.0
 APPENDAGE_ML = 15.0
 SKULL_CLOSING_MM = 10.0
 CAVITY_ML = 100.0

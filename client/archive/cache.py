@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -88,7 +89,7 @@ class CaseStore:
     bytes. Every name is a keyed hash.
 
     Attributes:
-        root: folder of all recipes.
+        root: folder of all releases and recipes.
         pseudonyms: the key.
         recipe: the study's sections that decide what a case holds.
     """
@@ -99,8 +100,8 @@ class CaseStore:
 
     @cached_property
     def folder(self) -> Path:
-        """This recipe's folder, created if need be."""
-        return make_folder(self.root / self.pseudonyms.of("recipe", _code_sha256(), repr(self.recipe)))
+        """The folder of this release and recipe, created if need be."""
+        return make_folder(self.root / _code_sha256()[:16] / self.pseudonyms.of("recipe", repr(self.recipe)))
 
     def outcome(self, plan: Plan, patient: str) -> Outcome:
         """The outcome of a series, remembered or built now.
@@ -123,7 +124,13 @@ class CaseStore:
         return Outcome(verdict.code, verdict.content, self._case_path(key) if verdict.content else None, files)
 
     def prune(self, outcomes: Iterable[Outcome]) -> None:
-        """Remove what belongs to no outcome: cases whose series left the archive, and leavings of killed builds."""
+        """Remove what belongs to no outcome, what killed builds left, and what other releases of the code built.
+
+        A case whose series left the archive goes with it.
+        """
+        for release in self.root.iterdir():
+            if release != self.folder.parent:
+                shutil.rmtree(release)
         wanted = {name for outcome in outcomes for name in outcome.files}
         for path in self.folder.iterdir():
             if path.name not in wanted:

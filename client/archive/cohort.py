@@ -7,11 +7,14 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import final
+
+import torch
 
 from client.archive.cache import CaseStore, Outcome
 from client.archive.case import Case
@@ -107,7 +110,7 @@ def build_cohort(
 
     Raises:
         Refusal: ``ARCHIVE_UNREADABLE``, ``ARCHIVE_EMPTY``, ``COHORT_TOO_SMALL``, ``GEOMETRY_INVALID``, ``DISK_FULL``,
-            ``DISK_UNWRITABLE``, or ``SETTINGS_INVALID`` if the site's secret is damaged.
+            ``DISK_UNWRITABLE``, ``CHILD_FAILED``, or ``SETTINGS_INVALID`` if the secret or a split is damaged.
     """
     pseudonyms = site_pseudonyms(make_folder(state) / SECRET_NAME)
     found = discover(archive, pseudonyms)
@@ -209,8 +212,12 @@ def _mapping(workers: int) -> Iterator[_Apply]:
         yield lambda store, queues: (_patient_outcomes(store, queue) for queue in queues)
         return
     # Fresh interpreters: a forked copy of a process with running threads may hang.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield lambda store, queues: pool.map(_patient_outcomes, [store] * len(queues), queues)
+    with ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+        try:
+            yield lambda store, queues: pool.map(_patient_outcomes, [store] * len(queues), queues)
+        except BrokenProcessPool as error:
+            mend = "start again with fewer workers: what was finished is kept"
+            raise Refusal(ExitCode.CHILD_FAILED, "a worker process died", where="cohort", mend=mend) from error
 
 
 def _flow(found: int, eligible: int, verdicts: dict[str, VerdictCode]) -> CohortFlow:

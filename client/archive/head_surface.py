@@ -32,7 +32,7 @@ def cranial_cavity(canvas: Canvas) -> CranialCavity:
     vault = CEREBRUM.distance(canvas.x, canvas.y, canvas.z)
     distance = vault.copy()
     _cut_anterior_floor(canvas, distance)
-    canvas.join(distance, CEREBELLUM, 10.0)
+    canvas.join(distance, CEREBELLUM, 17.0)
     for side in (-1.0, 1.0):
         canvas.join(distance, Ellipsoid((side * 40.0, -10.0, 2.0), (24.0, 34.0, 25.0)), 8.0)
     return CranialCavity(distance=distance, vault=vault)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import stat
@@ -198,10 +199,16 @@ def open_plain(path: Path) -> BinaryIO:
 
 @contextmanager
 def quiet_pydicom() -> Iterator[None]:
-    """While it lasts, values that break the standard's formats raise no warning: they are judged here instead."""
+    """While it lasts, pydicom neither warns nor logs: its messages can quote values, and values can name patients."""
+    logger = logging.getLogger("pydicom")
+    was_disabled = logger.disabled
     with pydicom.config.disable_value_validation(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        yield
+        logger.disabled = True
+        try:
+            yield
+        finally:
+            logger.disabled = was_disabled
 
 
 def _begins_as_data_set(opening: bytes) -> bool:

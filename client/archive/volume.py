@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -16,6 +17,7 @@ from common.geometry import Grid
 
 FINEST_NEEDED_MM = 2.5
 MAXIMUM_FINE_VOXELS = 1 << 27
+_VOXELS_AT_ONCE = 1 << 18
 
 
 @final
@@ -66,49 +68,53 @@ def resample(stack: SliceStack, pose: Pose, grid: Grid) -> Volume:
 
 def resample_with_extent(stack: SliceStack, pose: Pose, grid: Grid) -> tuple[Volume, NDArray[np.bool_]]:
     """As :func:`resample`, and which voxels of the grid were scanned."""
-    slices, rows, columns = _stack_coordinates(stack, pose, grid)
-    sizes = stack.hu.shape
-    scanned = np.ones(grid.shape, dtype=bool)
-    for coordinate, size in ((slices, sizes[0]), (rows, sizes[1]), (columns, sizes[2])):
-        scanned &= (coordinate >= -0.5) & (coordinate <= size - 0.5)
-    points = np.stack(
-        [2 * c / max(n - 1, 1) - 1 for c, n in ((columns, sizes[2]), (rows, sizes[1]), (slices, sizes[0]))], axis=-1
-    )
-    sampled = torch.nn.functional.grid_sample(
-        torch.from_numpy(stack.hu)[None, None],
-        torch.from_numpy(points)[None],
-        mode="bilinear",
-        padding_mode="border",
-        align_corners=True,
-    )
-    volume: Volume = sampled[0, 0].numpy()
-    volume[~scanned] = AIR_HU
+    volume: Volume = np.empty(grid.shape, dtype=np.float32)
+    scanned = np.empty(grid.shape, dtype=bool)
+    z, y, x = (grid.centres_mm(axis) for axis in range(3))
+    source = torch.from_numpy(stack.hu)[None, None]
+    planes = max(1, _VOXELS_AT_ONCE // (len(y) * len(x)))
+    for start in range(0, len(z), planes):
+        part = slice(start, start + planes)
+        volume[part], scanned[part] = _sampled(source, _stack_coordinates(stack, pose, (x, y, z[part])))
     return volume, scanned
 
 
-def _stack_coordinates(stack: SliceStack, pose: Pose, grid: Grid) -> tuple[Volume, Volume, Volume]:
-    """Fractional slice, row and column index of every voxel of the grid, (z, y, x) float32 each."""
-    axes = [grid.centres_mm(axis) for axis in (2, 1, 0)]
+def _sampled(source: torch.Tensor, coordinates: Sequence[Volume]) -> tuple[Volume, NDArray[np.bool_]]:
+    """Values at fractional (slice, row, column) indices, and whether they were scanned."""
+    points = np.empty((*coordinates[0].shape, 3), dtype=np.float32)
+    scanned = np.ones(coordinates[0].shape, dtype=bool)
+    for axis, (coordinate, size) in enumerate(zip(coordinates, source.shape[2:], strict=True)):
+        scanned &= (coordinate >= -0.5) & (coordinate <= size - 0.5)
+        # PyTorch counts axes from the last and runs from -1 to 1 between the outermost centres.
+        points[..., 2 - axis] = coordinate * np.float32(2 / max(size - 1, 1)) - np.float32(1)
+    found = torch.nn.functional.grid_sample(
+        source, torch.from_numpy(points)[None], mode="bilinear", padding_mode="border", align_corners=True
+    )
+    values: Volume = found[0, 0].numpy()
+    values[~scanned] = AIR_HU
+    return values, scanned
+
+
+def _stack_coordinates(stack: SliceStack, pose: Pose, axes_mm: Sequence[NDArray[np.float64]]) -> list[Volume]:
+    """Fractional slice, row and column index of every point of a grid with the given x, y, z; (z, y, x) each."""
     normal = stack.normal
-    positions = stack.positions_mm
-    place = _affine(axes, normal @ pose.rotation, float(normal @ pose.centre_mm))
-    slices = _fractional_index(place, positions)
-    origins = stack.origins_mm
+    place = _affine(axes_mm, normal @ pose.rotation, float(normal @ pose.centre_mm))
+    slices = _fractional_index(place, stack.positions_mm)
     coordinates = [slices]
     for step in (stack.row_mm, stack.column_mm):
         reciprocal = step / (step @ step)
-        index = _affine(axes, reciprocal @ pose.rotation, float(reciprocal @ pose.centre_mm))
-        start = (origins @ reciprocal).astype(np.float32)
+        index = _affine(axes_mm, reciprocal @ pose.rotation, float(reciprocal @ pose.centre_mm))
+        start = (stack.origins_mm @ reciprocal).astype(np.float32)
         if np.ptp(start) < 1e-3:
             index -= start.mean()
         else:
             index -= np.interp(slices, np.arange(len(start)), start).astype(np.float32)
         coordinates.append(index)
-    return coordinates[0], coordinates[1], coordinates[2]
+    return coordinates
 
 
-def _affine(axes: list[NDArray[np.float64]], weights: NDArray[np.float64], offset: float) -> Volume:
-    x, y, z = (axis * weight for axis, weight in zip(axes, weights, strict=True))
+def _affine(axes_mm: Sequence[NDArray[np.float64]], weights: NDArray[np.float64], offset: float) -> Volume:
+    x, y, z = (axis * weight for axis, weight in zip(axes_mm, weights, strict=True))
     planes: Volume = (y[:, None] + x).astype(np.float32)
     heights: Volume = (z[:, None, None] + offset).astype(np.float32)
     return heights + planes

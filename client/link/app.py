@@ -63,11 +63,14 @@ class SiteApp:
         """The released reply to a message.
 
         Raises:
-            Refusal: only where the gate cannot even record an error reply (the disk is full): nothing is then sent.
+            Refusal: ``INTERRUPTED`` where the site is being stopped, and where the gate cannot even record an error
+                reply (the disk is full): nothing is then sent, and the coordinator asks again.
         """
         try:
             return self._answer(message)
         except Refusal as refusal:
+            if refusal.code is ExitCode.INTERRUPTED:
+                raise
             log.error("refused: %s", refusal)
             return self.refuse(message, _CODES.get(refusal.code, RefusalCode.INTERNAL))
         except Exception:

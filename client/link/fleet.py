@@ -105,7 +105,7 @@ def serve(
     Raises:
         Refusal: ``COORDINATOR_REFUSED_SITE`` if the key is not admitted or the clocks differ too much,
             ``COORDINATOR_UNREACHABLE`` if something else than the coordinator answers at the address,
-            ``SETTINGS_INVALID`` for a bad key or authority, ``USAGE`` if another process uses the state folder,
+            ``SETTINGS_INVALID`` for a bad key or authority, or if another process uses the state folder,
             ``DISK_FULL`` or ``DISK_UNWRITABLE`` if the node id cannot be remembered.
     """
     make_folder(coordinator.state)
@@ -404,6 +404,6 @@ def _alone(path: Path) -> Iterator[None]:
         except BlockingIOError as error:
             mend = "stop the other tomoray-site, or give this one a state folder of its own"
             raise Refusal(
-                ExitCode.USAGE, "another process of this site is running", where=str(path.parent), mend=mend
+                ExitCode.SETTINGS_INVALID, "another process of this site is running", where=str(path.parent), mend=mend
             ) from error
         yield

@@ -68,4 +68,5 @@ class ProjectorConsistency(nn.Module):
         per_window_unit = self.window.width_hu * self.water_mu_per_mm / 1000.0
         above = (residual * change).sum(dim=(1, 2, 3))
         below = (change * change).sum(dim=(1, 2, 3)) * per_window_unit
-        return (above / below.clamp(min=torch.finfo(below.dtype).tiny)).view(-1, 1, 1, 1, 1)
+        length: Tensor = above / below.clamp(min=torch.finfo(below.dtype).tiny)
+        return length.view(-1, 1, 1, 1, 1)

@@ -104,7 +104,7 @@ class _VolumeNetwork(nn.Module):
         for stage, (down, inner) in enumerate(zip(self.down, self.inner, strict=True)):
             deeper = down(features[-1])
             features.append(inner(deeper + joined[0] if stage == 0 else deeper))
-        held = features[-1]
+        held: Tensor = features[-1]
         for narrow, up, shallow in zip(self.narrow, self.up, features[-2::-1], strict=True):
             held = up(shallow + functional.interpolate(narrow(held), scale_factor=2, mode="nearest"))
         return held

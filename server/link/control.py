@@ -23,6 +23,7 @@ from flwr.supercore.primitives.asymmetric import bytes_to_public_key, public_key
 
 from common.errors import ExitCode, Refusal
 from common.trust import BUNDLE, BUNDLE_SHA256, load_public_key
+from server.link.loopback import connect_directly
 
 
 @final
@@ -44,6 +45,7 @@ class Control:
             root_certificates=ca_certificate,
             interceptors=[RuntimeVersionHttpInterceptor(component_name="flwr-cli")],
         )
+        connect_directly(self._client, ca_certificate)
 
     def __enter__(self) -> Self:
         return self

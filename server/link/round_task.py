@@ -51,6 +51,7 @@ from flwr.supercore.task_identity import TaskIdentity
 from flwr.superlink.grid import HttpGrid
 
 from common.errors import ExitCode, Refusal
+from server.link.loopback import connect_directly
 
 log = logging.getLogger("tomoray.coordinator")
 
@@ -95,9 +96,15 @@ class RoundGrid(HttpGrid):
         max_reply_bytes: int = MAX_REPLY_BYTES,
     ) -> None:
         super().__init__(address, insecure=False, root_certificates=ca_certificate, token=token)
+        self._ca_certificate = ca_certificate
         self._retry_invoker = _retries(stop)
         self._max_reply_bytes = max_reply_bytes
         self._heads: dict[str, tuple[str, int, ObjectTree]] = {}
+
+    def _connect(self) -> None:
+        super()._connect()
+        if self._client is not None:
+            connect_directly(self._client, self._ca_certificate)
 
     @property
     def client(self) -> RuntimeHttpClient:
@@ -289,20 +296,22 @@ class ServerTask:
     def _connect(
         self, component: str, *interceptors: ProtobufClientInterceptor, retry: RetryInvoker | None = None
     ) -> RuntimeHttpClient:
-        return RuntimeHttpClient.from_server_address(
+        client = RuntimeHttpClient.from_server_address(
             server_address=self._address,
             insecure=False,
             root_certificates=self._ca_certificate,
             interceptors=[RuntimeVersionHttpInterceptor(component_name=component), *interceptors],
             retry_invoker=retry,
         )
+        connect_directly(client, self._ca_certificate)
+        return client
 
     def _beat(self, token: str) -> None:
         with self._connect("flwr-serverapp", RuntimeTokenHttpInterceptor(token)) as client:
             while not self._ended.wait(HEARTBEAT_S):
                 try:
                     client.SendTaskHeartbeat(SendTaskHeartbeatRequest())
-                except httpx.HTTPError as error:
+                except (httpx.HTTPError, ValueError) as error:
                     # The next call of the round loop meets the same failure and reports it.
                     log.debug("task heartbeat failed: %s", type(error).__name__)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import signal
 import socket
@@ -27,6 +28,7 @@ STOP_S = 4.0
 RESTARTS = 5
 RESTARTS_WITHIN_S = 300.0
 TAIL_BYTES = 4096
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @final
@@ -38,7 +40,8 @@ class SuperLink:
     through the front proxy.
 
     Args:
-        folder: holds the database, the log ``superlink.log`` and the secret; kept between starts.
+        folder: holds the database, the log ``superlink.log`` and the secret; kept between starts. The database grows
+            to the size of what is under way, sites times payload, and never shrinks.
         certificates: of the consortium.
         port: for all its APIs.
         health_port: where its gRPC health service listens, on loopback; None leaves that off.
@@ -200,7 +203,7 @@ class SuperLink:
         try:
             with self.log_path.open("rb") as log:
                 log.seek(max(log.seek(0, os.SEEK_END) - TAIL_BYTES, 0))
-                lines = log.read().decode(errors="replace").split("\n")
+                lines = _COLOURS.sub("", log.read().decode(errors="replace")).split("\n")
         except OSError:
             lines = []
         return next((line.strip()[:200] for line in reversed(lines) if line.strip()), "its log is empty")

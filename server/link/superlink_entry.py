@@ -22,11 +22,12 @@ _PR_SET_PDEATHSIG = 1
 def die_with_parent(parent: int) -> None:
     """Have the kernel end this process when its parent ends, however that happens. Linux only; elsewhere a no-op.
 
-    The kernel counts the parent's starting thread as the parent: start the SuperLink from one that stays.
+    The database survives it. The kernel counts the parent's starting thread as the parent: start the SuperLink from
+    one that stays.
     """
     if not sys.platform.startswith("linux"):
         return
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     # The parent may have gone before the request to the kernel was made.
     if os.getppid() != parent:
         sys.exit(f"parent process {parent} has ended")
@@ -36,9 +37,10 @@ def be_patient(busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> None:
     """Lengthen the busy timeout of every SQLite connection that Flower opens from now on."""
     # Imported only now: telemetry must be off before the first import.
     import flwr.supercore.sql_mixin as sql
+    from flwr.supercore.constant import SQLITE_PRAGMAS
 
-    pragmas = dict(sql.SQLITE_PRAGMAS) | {"busy_timeout": str(busy_timeout_ms)}
-    # The module holds a copy of its own, and reads it at each connection.
+    pragmas = dict(SQLITE_PRAGMAS) | {"busy_timeout": str(busy_timeout_ms)}
+    # The module holds a name of its own, and reads it at each connection.
     vars(sql)["SQLITE_PRAGMAS"] = tuple(pragmas.items())
 
 

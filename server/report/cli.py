@@ -14,7 +14,7 @@ from server.report.document import ReportDocument
 from server.report.page import render
 from server.report.records import read_run
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @final

@@ -64,13 +64,14 @@ _METHODS = (
     MethodDefinition(
         name="mean_volume",
         label="Mean volume",
-        text="the mean of the centre's other cases (at a training centre: of its training cases). It looks at no radiograph "
-        "and is what an average head of that centre scores.",
+        text="the mean of the centre's other cases (at a training centre: of its training cases). It looks at no "
+        "radiograph and is what an average head of that centre scores.",
     ),
     MethodDefinition(
         name="back_projection",
         label="Back-projection",
-        text="each ray's mean attenuation carried back along the ray, both views averaged, unfiltered and without training.",
+        text="each ray's mean attenuation carried back along the ray, both views averaged, unfiltered and without "
+        "training.",
     ),
 )
 

@@ -31,7 +31,7 @@ from server.report.performance import evaluation_of
 from server.report.records import RecordedRun
 from server.report.results import Evaluation
 from server.report.summary import RESEARCH_ONLY, Paragraph, limitations_of, summary_of
-from server.rounds.record import RunRecord, SiteRecord
+from server.rounds import RunRecord, SiteRecord
 
 
 class _Part(BaseModel):

@@ -16,7 +16,7 @@ from server.report.document import ReportDocument
 from server.report.drawing import FigureItem
 from server.report.forest import forest
 from server.report.summary import separation_text
-from server.rounds.record import Outcome
+from server.rounds import Outcome
 
 TEMPLATES = Path(__file__).parent / "templates"
 ROUNDS_PER_TABLE: Final = 20

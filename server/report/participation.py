@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat
 from common.exchange import Role, TrainLosses
 from server.report.records import RecordedRun
 from server.report.results import CurvePoint
-from server.rounds.record import Outcome, RoundRecord, SiteEvaluation, SiteTraining
+from server.rounds import Outcome, RoundRecord, SiteEvaluation, SiteTraining
 
 
 class _Part(BaseModel):

@@ -22,7 +22,7 @@ from server.report.results import (
     PooledMetric,
 )
 from server.report.statistics import consistent, difference, estimate, pool, random_effects
-from server.rounds.record import Outcome, RoundRecord, SiteEvaluation
+from server.rounds import Outcome, RoundRecord, SiteEvaluation
 
 # Means over cases may leave a metric's bounds by rounding alone.
 TOLERANCE = 1e-6

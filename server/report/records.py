@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from common.errors import ExitCode, Refusal
 from common.study import Study
-from server.rounds.record import RoundRecord, RunRecord
+from server.rounds import RoundRecord, RunRecord
 
 RUN_FILE = "run.json"
 ROUNDS_FILE = "rounds.jsonl"
@@ -79,7 +79,9 @@ def _read_study(run: RunRecord, path: Path) -> Study:
     try:
         study = Study.model_validate_json(run.study_json)
     except ValidationError as error:
-        raise _damaged(f"study: {_first_fault(error)}", path.name) from error
+        what = f"this release cannot read the run's study ({_first_fault(error)})"
+        mend = f"use release {run.release}, which wrote the run"
+        raise Refusal(ExitCode.RUN_INVALID, what, where=path.name, mend=mend) from error
     if study.sha256 != run.study_sha256:
         raise _damaged("the study does not have the hash the run names", path.name)
     return study

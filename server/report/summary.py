@@ -12,7 +12,7 @@ from server.report.participation import Incident, Separation, unregistered_sites
 from server.report.records import RecordedRun
 from server.report.results import BaselineDifference, CentreState, Change, Evaluation
 from server.report.wording import counted, grouped, interval, listed, number, ranges
-from server.rounds.record import Outcome
+from server.rounds import Outcome
 
 FEW_CENTRES = 10
 

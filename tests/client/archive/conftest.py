@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
+from client.archive.anatomy import template_head
 from common.geometry import Geometry, Grid
 from common.study import CohortSettings, Study
 
@@ -61,7 +62,8 @@ class SeriesWriter:
         meta.MediaStorageSOPClassUID = self.sop_class
         meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=[self.series_uid, str(index)])
         meta.TransferSyntaxUID = self.syntax
-        dataset = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
+        encoding = {"is_implicit_VR": self.syntax.is_implicit_VR, "is_little_endian": self.syntax.is_little_endian}
+        dataset = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128, **encoding)
         stored = np.rint(self.hu[index] - self.intercept).astype(np.int16)
         values: dict[str, Any] = {
             "SOPClassUID": self.sop_class,
@@ -124,10 +126,9 @@ def series() -> Callable[..., SeriesWriter]:
 
 @pytest.fixture(scope="session")
 def head_hu() -> NDArray[np.int16]:
-    """The template head in voxels of 3 mm, (80, 80, 64): small enough to be written often."""
-    from client.archive.anatomy import template_head
-
-    return template_head(Grid(shape=(80, 80, 64), voxel_mm=3.0))
+    """The template head in slices of 6 mm and pixels of 3 mm, (40, 80, 64): small enough to be written often."""
+    thin = template_head(Grid(shape=(80, 80, 64), voxel_mm=3.0))
+    return np.rint((thin[::2].astype(np.float32) + thin[1::2]) / 2).astype(np.int16)
 
 
 @pytest.fixture(scope="session")
@@ -135,7 +136,7 @@ def head_series(head_hu: NDArray[np.int16], series: Callable[..., SeriesWriter])
     """Makes a writer of the template head: every series a head that quality control accepts."""
 
     def make(**changes: Any) -> SeriesWriter:
-        changes.setdefault("origins", axial_origins(len(head_hu), 3.0, (-94.5, -118.5, -118.5)))
+        changes.setdefault("origins", axial_origins(len(head_hu), 6.0, (-94.5, -118.5, -117.0)))
         return series(head_hu, spacing_mm=(3.0, 3.0), **changes)
 
     return make

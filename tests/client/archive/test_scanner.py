@@ -132,6 +132,13 @@ def test_equal_seeds_give_equal_scans_and_other_seeds_other_ones() -> None:
     assert first.slices_hu.shape != other.slices_hu.shape or not np.array_equal(first.slices_hu, other.slices_hu)
 
 
+def test_heads_lie_off_centre_and_scans_end_at_different_heights() -> None:
+    scans = [acquire(water(), VOXEL_MM, STYLES["toshiba"], seed, matrix=64) for seed in range(6)]
+    first = np.array([scan.positions_mm[0] for scan in scans])
+    assert np.all(np.ptp(first, axis=0) > 1.0)
+    assert np.all(np.ptp(first[:, :2], axis=0) <= 8.0)
+
+
 @EVERY_STYLE
 def test_a_head_fits_the_field_of_view(style: ScannerStyle) -> None:
     assert style.pixel_mm * style.matrix > 240.0

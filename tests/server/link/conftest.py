@@ -1,6 +1,7 @@
 """A real SuperLink with sites, as threads of the test or as processes of their own."""
 
 import contextlib
+import hashlib
 import os
 import signal
 import socket
@@ -16,7 +17,7 @@ import pytest
 from flwr.app import Message
 
 from client.link.fleet import Coordinator, LinkEvent, LinkEventKind, serve
-from common.trust import BUNDLE_SHA256, new_site_key
+from common.trust import BUNDLE, BUNDLE_SHA256, new_site_key
 from server.consortium import make_certificates
 from server.link import Control, Line, RoundGrid, ServerTask, SuperLink
 
@@ -35,7 +36,7 @@ def echo(message: Message) -> Message:
     return Message(message.content, reply_to=message)
 
 
-def wait_for(condition: Callable[[], bool], timeout_s: float = 40.0) -> None:
+def wait_for(condition: Callable[[], bool], timeout_s: float = 90.0) -> None:
     """Returns once the condition holds."""
     deadline = time.monotonic() + timeout_s
     while not condition():
@@ -120,15 +121,15 @@ class Consortium:
         """A new site for a thread of the test."""
         return ThreadSite(self.coordinator(name, admitted=admitted, patience_s=patience_s), **options)
 
-    def process(self, site: str, *options: str) -> subprocess.Popen[str]:
+    def process(self, site: str) -> subprocess.Popen[str]:
         """A site of its own process, which prints its events; its folder must exist."""
-        command = [sys.executable, str(ECHO_SITE), str(self.folder / site), self.superlink.address, *options]
+        command = [sys.executable, str(ECHO_SITE), str(self.folder / site), self.superlink.address]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     @contextlib.contextmanager
-    def run(self, **options: int) -> Iterator[RoundGrid]:
+    def run(self, *, bundle: bytes = BUNDLE, **options: int) -> Iterator[RoundGrid]:
         """A new run, held by this process."""
-        run_id = self.control.start_run()
+        run_id = self.control.start_run(bundle, hashlib.sha256(bundle).hexdigest())
         with ServerTask(
             self.superlink.address, self.superlink.ca_certificate, self.superlink.secret, run_id=run_id, **options
         ) as grid:

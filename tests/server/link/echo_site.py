@@ -1,7 +1,7 @@
 """A site's process for tests: answers what it is asked, and prints its events.
 
-Run as ``echo_site.py FOLDER ADDRESS [wait-at-first]``. With ``wait-at-first`` it writes ``FOLDER/asked`` at the first
-message and never answers it; a process that finds that file answers at once.
+Run as ``echo_site.py FOLDER ADDRESS``. A message that says "wait at first" makes it write ``FOLDER/asked`` and never
+answer; a process that finds that file answers at once.
 """
 
 import signal
@@ -16,9 +16,8 @@ silence_flower()
 from flwr.app import Message  # noqa: E402 - after silencing
 
 from client.link.fleet import Coordinator, serve  # noqa: E402
-from common.errors import Refusal  # noqa: E402
 
-folder, address, options = Path(sys.argv[1]), sys.argv[2], sys.argv[3:]
+folder, address = Path(sys.argv[1]), sys.argv[2]
 stop = threading.Event()
 for number in (signal.SIGTERM, signal.SIGINT):
     signal.signal(number, lambda *_: stop.set())
@@ -27,23 +26,19 @@ for number in (signal.SIGTERM, signal.SIGINT):
 def answer(message: Message) -> Message:
     """Echo, or wait for the kill."""
     asked = folder / "asked"
-    if "wait-at-first" in options and not asked.exists():
+    if message.content["header"]["json"] == "wait at first" and not asked.exists():
         asked.touch()
         stop.wait(60)
     return Message(message.content, reply_to=message)
 
 
 coordinator = Coordinator(
-    address, (folder / "ca.crt").read_bytes(), (folder / "site.key").read_bytes(), folder / "state", 1.0
+    address, (folder / "ca.crt").read_bytes(), (folder / "site.key").read_bytes(), folder / "state"
 )
-try:
-    serve(
-        coordinator,
-        answer,
-        bundle_sha256=BUNDLE_SHA256,
-        stop=stop,
-        on_event=lambda event: print(event.kind, event.detail, flush=True),
-    )
-except Refusal as refusal:
-    print(refusal)
-    sys.exit(int(refusal.code))
+serve(
+    coordinator,
+    answer,
+    bundle_sha256=BUNDLE_SHA256,
+    stop=stop,
+    on_event=lambda event: print(event.kind, event.detail, flush=True),
+)

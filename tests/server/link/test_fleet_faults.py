@@ -17,7 +17,7 @@ from common.errors import ExitCode, Refusal
 from common.exchange import Kind, RefusalCode
 from common.trust import load_private_key, new_site_key, public_key_of
 from server.consortium import make_certificates
-from server.link import Answer, AnswerError, ServerTask
+from server.link import Answer, AnswerError, Control, ServerTask
 
 pytestmark = pytest.mark.processes
 
@@ -218,7 +218,7 @@ def test_two_processes_of_one_site_do_not_fight(consortium) -> None:
         second = type(site)(site.coordinator)
         second.run()
     assert isinstance(second.failure, Refusal)
-    assert second.failure.code is ExitCode.USAGE
+    assert second.failure.code is ExitCode.SETTINGS_INVALID
 
 
 def test_stopping_an_idle_site_says_goodbye_within_three_seconds(consortium) -> None:
@@ -248,6 +248,30 @@ def test_abandoned_runs_are_ended_by_the_next_one(consortium) -> None:
         assert grid.run.run_id != abandoned
     assert consortium.control.run_status(abandoned) == "finished:failed"
     assert consortium.control.run_status(grid.run.run_id) == "finished:completed"
+
+
+def test_a_proxy_in_the_environment_is_not_used_for_the_superlink(consortium, monkeypatch: pytest.MonkeyPatch) -> None:
+    link = consortium.superlink
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    with Control(link.address, link.ca_certificate) as control:
+        run_id = control.start_run()
+    with ServerTask(link.address, link.ca_certificate, link.secret, run_id=run_id) as grid:
+        assert list(grid.get_nodes()) == []
+
+
+def test_a_site_that_the_coordinator_forgot_joins_again_once_it_is_admitted(consortium) -> None:
+    site = consortium.site("forgotten")
+    key = load_private_key(site.coordinator.private_key, where="test")
+    with site.running():
+        consortium.wait_for(lambda: LinkEventKind.CONNECTED in site.kinds())
+        consortium.superlink.stop()
+        for path in (consortium.folder / "superlink").glob("superlink.db*"):
+            path.unlink()
+        consortium.superlink.restart()
+        consortium.wait_for(lambda: any("does not know" in event.detail for event in site.events))
+        node = consortium.control.register_site(public_key_of(key), "forgotten")
+        consortium.wait_for(lambda: site.kinds().count(LinkEventKind.CONNECTED) == 2)
+    assert node != consortium.nodes["forgotten"]
 
 
 def test_registering_a_site_again_gives_the_same_node(consortium) -> None:

@@ -16,7 +16,7 @@ import pytest
 from common.exchange import CohortFlow, MethodStatistics, MetricSums, Role, TrainLosses
 from common.geometry import Geometry, Grid
 from common.study import Federation, Study
-from server.rounds.record import Outcome, RoundRecord, RunRecord, SiteEvaluation, SiteRecord, SiteTraining
+from server.rounds import Outcome, RoundRecord, RunRecord, SiteEvaluation, SiteRecord, SiteTraining
 
 Raw = dict[tuple[int, str, str, str], list[float]]
 

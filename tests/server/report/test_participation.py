@@ -13,7 +13,7 @@ from server.report.participation import (
     unregistered_sites,
 )
 from server.report.records import read_run
-from server.rounds.record import Outcome, SiteTraining
+from server.rounds import Outcome, SiteTraining
 
 Make = Callable[..., Any]
 

@@ -11,7 +11,7 @@ from server.report.definitions import metric_definitions
 from server.report.performance import evaluation_of
 from server.report.records import read_run
 from server.report.results import CentreState, Evaluation
-from server.rounds.record import Outcome
+from server.rounds import Outcome
 
 Make = Callable[..., Any]
 

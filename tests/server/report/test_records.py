@@ -46,6 +46,14 @@ def test_a_study_that_is_not_the_one_named_is_refused(make_run: Make) -> None:
     assert "hash" in refused(written.directory).what
 
 
+def test_a_study_of_another_release_names_that_release(make_run: Make) -> None:
+    written = make_run(rounds=2)
+    foreign = written.run.study_json.replace('"schema_version":1', '"schema_version":2')
+    written.run = written.run.model_copy(update={"study_json": foreign, "release": "9.8.7"})
+    written.write()
+    assert "9.8.7" in refused(written.directory).mend
+
+
 def test_two_sites_of_one_name_are_refused(make_run: Make) -> None:
     written = make_run(rounds=2)
     written.run = written.run.model_copy(update={"sites": written.run.sites + written.run.sites[:1]})

@@ -9,7 +9,7 @@ import pytest
 from common.exchange import MethodStatistics, MetricSums, Role
 from server.report.document import ReportDocument
 from server.report.records import read_run
-from server.rounds.record import Outcome, SiteTraining
+from server.rounds import Outcome, SiteTraining
 
 Make = Callable[..., Any]
 

@@ -1,0 +1,25 @@
+"""What is done with the cohort: local training, evaluation against baselines, synthesis, the site's own page."""
+
+from client.learning.baselines import back_projection_hu, mean_volumes_hu
+from client.learning.evaluation import EvaluationResult, StudyEvaluation, evaluate
+from client.learning.gallery import GalleryEntry, write_gallery
+from client.learning.summary import summarise
+from client.learning.synthesis import synthesize
+from client.learning.synthetic_ct import write_synthetic_ct
+from client.learning.training import LocalTrainer, StepProgress, TrainOutcome
+
+__all__ = [
+    "EvaluationResult",
+    "GalleryEntry",
+    "LocalTrainer",
+    "StepProgress",
+    "StudyEvaluation",
+    "TrainOutcome",
+    "back_projection_hu",
+    "evaluate",
+    "mean_volumes_hu",
+    "summarise",
+    "synthesize",
+    "write_gallery",
+    "write_synthetic_ct",
+]

@@ -1,0 +1,166 @@
+"""Local training: one round from the broadcast weights, exact to repeat."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import final
+
+import torch
+
+from client.archive import Case
+from client.learning.adversary import Adversary, StepLosses
+from client.learning.moments import RoundMemory, moments_of, parameters_of, restore_moments, restore_parameters
+from client.learning.samples import Samples
+from common.errors import ExitCode, Refusal
+from common.exchange import TrainLosses, Weights, weights_of
+from common.networks import build_discriminator, load_parameters
+from common.study import Study
+
+
+@final
+@dataclass(frozen=True)
+class StepProgress:
+    """How far a round has come: ``step`` of ``steps`` done, with the loss of the last good step."""
+
+    step: int
+    steps: int
+    loss: float
+
+
+@final
+@dataclass(frozen=True)
+class TrainOutcome:
+    """A finished round.
+
+    Attributes:
+        generator: trained weights.
+        discriminator: trained weights, or None where the study trains without one.
+        losses: means over the steps that counted.
+        steps: steps asked for.
+        skipped_steps: of these, steps with a loss or gradient that was not finite.
+        seconds: wall time.
+    """
+
+    generator: Weights
+    discriminator: Weights | None
+    losses: TrainLosses
+    steps: int
+    skipped_steps: int
+    seconds: float
+
+
+@final
+class LocalTrainer:
+    """Trains at one site in one run.
+
+    On a CPU convolutions of two or more cases take a much faster path than those of one: a ``batch_size`` of 2 costs
+    hardly more than 1.
+
+    Args:
+        study: what is trained and how.
+        cases: the site's training cases, at least one.
+        state: the run's private folder for what is kept between rounds.
+        device: where the networks run.
+
+    Raises:
+        Refusal: ``COHORT_TOO_SMALL`` without cases, ``STUDY_INVALID`` if the networks do not fit the study's grid.
+    """
+
+    def __init__(self, study: Study, cases: Sequence[Case], state: Path, device: torch.device) -> None:
+        if not cases:
+            mend = "give the site more studies, or the role of a held-out centre"
+            raise Refusal(ExitCode.COHORT_TOO_SMALL, "no case to train on", where="cohort", mend=mend)
+        self._study = study
+        self._cases = cases
+        self._memory = RoundMemory(state)
+        self._players = Adversary(study, device)
+
+    def train_round(
+        self,
+        round: int,  # noqa: A002 - the word for it
+        generator: Weights,
+        discriminator: Weights | None,
+        on_step: Callable[[StepProgress], None] | None = None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> TrainOutcome:
+        """Local steps from the broadcast weights; what is kept for the next round is written before returning.
+
+        Args:
+            round: number of the round, from 1.
+            generator: broadcast weights.
+            discriminator: broadcast weights; None where it stays at the site, or where there is none.
+            on_step: called after each step.
+            stop: asked before each step.
+
+        Raises:
+            Refusal: ``TRAINING_DIVERGED`` after more than ``max_bad_steps`` steps that were not finite, ``INTERRUPTED``
+                if asked to stop (nothing is kept then), ``EXCHANGE_INVALID`` if weights do not fit the networks,
+                ``DISK_FULL`` or ``DISK_UNWRITABLE``.
+        """
+        started = time.monotonic()
+        self._start(round, generator, discriminator)
+        steps = self._study.optimisation.steps_per_round
+        counted: list[StepLosses] = []
+        for done, batch in zip(range(steps), Samples(self._study, self._cases, round), strict=False):
+            if stop():
+                mend = "start again: the round is repeated from its beginning"
+                raise Refusal(ExitCode.INTERRUPTED, "training stopped", where=f"round {round}", mend=mend)
+            losses = self._players.step(batch, (round - 1) * steps + done)
+            if losses is not None:
+                counted.append(losses)
+            self._check_bad(done + 1 - len(counted), round)
+            if on_step is not None:
+                on_step(StepProgress(done + 1, steps, counted[-1].generator if counted else 0.0))
+        self._memory.save(round, self._kept())
+        players = self._players
+        return TrainOutcome(
+            generator=weights_of(players.generator),
+            discriminator=None if players.discriminator is None else weights_of(players.discriminator),
+            losses=_means(counted),
+            steps=steps,
+            skipped_steps=steps - len(counted),
+            seconds=time.monotonic() - started,
+        )
+
+    def _start(self, number: int, generator: Weights, discriminator: Weights | None) -> None:
+        players, kept = self._players, self._memory.load(number)
+        load_parameters(players.generator, generator)
+        restore_moments("generator", players.generator, players.optimiser_g, kept)
+        if players.discriminator is None or players.optimiser_d is None:
+            return
+        if discriminator is not None:
+            load_parameters(players.discriminator, discriminator)
+        elif not restore_parameters("discriminator", players.discriminator, kept):
+            load_parameters(players.discriminator, weights_of(build_discriminator(self._study)))
+        restore_moments("discriminator", players.discriminator, players.optimiser_d, kept)
+
+    def _kept(self) -> dict[str, torch.Tensor]:
+        players = self._players
+        kept = moments_of("generator", players.generator, players.optimiser_g)
+        if players.discriminator is not None and players.optimiser_d is not None:
+            kept |= moments_of("discriminator", players.discriminator, players.optimiser_d)
+            if not self._study.networks.discriminator.federated:
+                kept |= parameters_of("discriminator", players.discriminator)
+        return kept
+
+    def _check_bad(self, bad: int, number: int) -> None:
+        if bad > self._study.optimisation.max_bad_steps:
+            what = f"{bad} steps with a loss that is not finite"
+            mend = "lower lr_generator in a new study, or look for broken cases at this site"
+            raise Refusal(ExitCode.TRAINING_DIVERGED, what, where=f"round {number}", mend=mend)
+
+
+def _means(counted: list[StepLosses]) -> TrainLosses:
+    """Means over steps; zero where no step counted."""
+    columns = zip(*(astuple(losses) for losses in counted), strict=True) if counted else [(0.0,)] * 5
+    generator, reconstruction, reprojection, adversarial, discriminator = (sum(c) / len(c) for c in columns)
+    return TrainLosses(
+        generator=generator,
+        reconstruction=reconstruction,
+        reprojection=reprojection,
+        adversarial=adversarial,
+        discriminator=discriminator,
+    )

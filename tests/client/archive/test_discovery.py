@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pydicom
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
+
+from client.archive.discovery import discover
+from client.archive.header import DamagedFile, read_header
+from client.archive.pseudonym import Pseudonyms
+from common.errors import ExitCode, Refusal
+
+NAMES = Pseudonyms(b"k" * 32)
+Maker = Callable[..., object]
+
+
+@pytest.fixture(scope="module")
+def one_file(series, tmp_path_factory) -> bytes:
+    folder = tmp_path_factory.mktemp("one")
+    return series().write(folder, [0])[0].read_bytes()
+
+
+def test_series_are_grouped_by_uid_across_folders_whatever_files_are_called(series, tmp_path):
+    first, second = series(patient_id="a"), series(patient_id="b")
+    paths = first.write(tmp_path / "x", [3, 1, 2])
+    for number, path in enumerate(paths):
+        target = tmp_path / "deep" / str(number) / "IMG.jpg"
+        target.parent.mkdir(parents=True)
+        path.rename(target)
+    second.write(tmp_path / "deep" / "1", [0, 1])
+    (tmp_path / "notes.txt").write_text("not an image")
+    (tmp_path / "empty").write_bytes(b"")
+    found = discover(tmp_path, NAMES)
+    assert sorted(len(item.slices) for item in found) == [2, 3]
+    assert len({item.patient for item in found}) == 2
+
+
+def test_what_is_found_does_not_depend_on_file_names_or_order(series, tmp_path):
+    writer = series()
+    writer.write(tmp_path / "up")
+    writer.write(tmp_path / "down", range(39, -1, -1))
+    up, down = discover(tmp_path / "up", NAMES), discover(tmp_path / "down", NAMES)
+    assert [item.series for item in up] == [item.series for item in down]
+    assert {header.instance for header in up[0].slices} == {header.instance for header in down[0].slices}
+
+
+def test_links_are_not_followed(series, tmp_path):
+    outside, archive = tmp_path / "outside", tmp_path / "archive"
+    series().write(outside)
+    series().write(archive / "real", [0])
+    (archive / "linked").symlink_to(outside)
+    (archive / "file").symlink_to(outside / "o00001")
+    (archive / "loop").symlink_to(archive)
+    assert [len(item.slices) for item in discover(archive, NAMES)] == [1]
+
+
+def test_pipes_are_passed_over_without_blocking(series, tmp_path):
+    series().write(tmp_path, [0])
+    os.mkfifo(tmp_path / "pipe")
+    assert len(discover(tmp_path, NAMES)) == 1
+
+
+def test_dicomdirs_are_ignored(series, tmp_path):
+    samples = Path(pydicom.__file__).parent / "data" / "test_files" / "dicomdirtests"
+    shutil.copy(samples / "DICOMDIR", tmp_path / "DICOMDIR")
+    with pytest.raises(Refusal) as refusal:
+        discover(tmp_path, NAMES)
+    assert refusal.value.code is ExitCode.ARCHIVE_EMPTY
+
+
+def test_missing_folder_and_file_in_its_place_are_refused(tmp_path):
+    (tmp_path / "file").write_text("x")
+    for path in (tmp_path / "nowhere", tmp_path / "file"):
+        with pytest.raises(Refusal) as refusal:
+            discover(path, NAMES)
+        assert refusal.value.code is ExitCode.ARCHIVE_UNREADABLE
+        assert "\n" not in str(refusal.value)
+
+
+def test_folder_without_rights_is_refused(series, tmp_path):
+    series().write(tmp_path, [0])
+    with pytest.raises(Refusal) as refusal:
+        discover(tmp_path, NAMES, may_enter=lambda folder: False)
+    assert refusal.value.code is ExitCode.ARCHIVE_UNREADABLE
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become another user")
+def test_the_operating_system_says_whether_a_folder_may_be_read():
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        (Path(folder) / "locked").mkdir(mode=0o700)
+        code = (
+            "import os, sys; from pathlib import Path\n"
+            "from client.archive.discovery import discover\n"
+            "from client.archive.pseudonym import Pseudonyms\n"
+            "from common.errors import Refusal\n"
+            "os.setgid(65534); os.setuid(65534)\n"
+            "try: discover(Path(sys.argv[1]), Pseudonyms(b'k' * 32))\n"
+            "except Refusal as refusal: sys.exit(int(refusal.code))\n"
+        )
+        command = [sys.executable, "-c", code, f"{folder}/locked"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == ExitCode.ARCHIVE_UNREADABLE, done.stderr
+
+
+def test_folder_with_no_dicom_is_empty(tmp_path):
+    (tmp_path / "a.txt").write_text("a" * 400)
+    with pytest.raises(Refusal) as refusal:
+        discover(tmp_path, NAMES)
+    assert refusal.value.code is ExitCode.ARCHIVE_EMPTY
+
+
+def test_damaged_files_are_one_unreadable_series_per_folder_and_stop_nothing(series, tmp_path, one_file):
+    series().write(tmp_path / "good")
+    for number in range(3):
+        bad = tmp_path / "bad" / f"{number}"
+        bad.parent.mkdir(exist_ok=True)
+        bad.write_bytes(one_file[: 140 + number])
+    found = discover(tmp_path, NAMES)
+    assert [item.unreadable for item in found] == [False, True]
+
+
+def test_files_without_preamble_are_found(one_file, tmp_path):
+    (tmp_path / "bare").write_bytes(one_file[132:])
+    assert len(discover(tmp_path, NAMES)[0].slices) == 1
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian])
+def test_other_transfer_syntaxes_give_the_same_header(series, tmp_path, syntax):
+    def swap(dataset, index):
+        if syntax is ExplicitVRBigEndian:
+            dataset["PixelData"].VR = "OW"
+
+    writer = series(syntax=syntax, edit=swap)
+    writer.write(tmp_path, [5])
+    header = discover(tmp_path, NAMES)[0].slices[0]
+    assert header.position == tuple(writer.origins[5])
+    assert header.decodable
+
+
+def test_deflated_headers_are_not_inflated(one_file, tmp_path):
+    dataset = pydicom.dcmread(pydicom.filebase.DicomBytesIO(one_file))
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    dataset.save_as(tmp_path / "deflated", enforce_file_format=True)
+    with pytest.raises(DamagedFile):
+        read_header(tmp_path / "deflated", NAMES)
+
+
+def test_patient_without_identifier_is_known_by_the_study(series, tmp_path):
+    for name, study in (("a", "1.2.3"), ("b", "1.2.3"), ("c", "1.2.4")):
+        series(patient_id="", study_uid=study).write(tmp_path / name, [0])
+    assert len({item.patient for item in discover(tmp_path, NAMES)}) == 2
+
+
+def test_same_identifier_from_two_issuers_is_two_patients(series, tmp_path):
+    for name, issuer in (("a", "north"), ("b", "south")):
+        series(tags={"IssuerOfPatientID": issuer}).write(tmp_path / name, [0])
+    assert len({item.patient for item in discover(tmp_path, NAMES)}) == 2
+
+
+def test_nothing_found_shows_an_identifier_or_a_path(series, tmp_path):
+    writer = series()
+    writer.write(tmp_path / "SECRETNAME", [0])
+    shown = repr(discover(tmp_path, NAMES))
+    for secret in ("SECRET", "7741", writer.series_uid, writer.study_uid, str(tmp_path)):
+        assert secret not in shown
+
+
+def test_sample_files_of_pydicom_are_read_or_refused(tmp_path):
+    samples = Path(pydicom.__file__).parent / "data" / "test_files"
+    found = discover(samples, NAMES)
+    assert sum(len(item.slices) for item in found) >= 40
+    assert any(item.unreadable for item in found)
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_mutated_headers_are_read_or_refused(one_file, tmp_path, data):
+    mutated = bytearray(one_file[:1400])
+    for _ in range(data.draw(st.integers(1, 12))):
+        place = data.draw(st.integers(132, len(mutated) - 1))
+        mutated[place] = data.draw(st.integers(0, 255))
+    path = tmp_path / "mutated"
+    path.write_bytes(bytes(mutated[: data.draw(st.integers(100, len(mutated)))]))
+    try:
+        header = read_header(path, NAMES)
+    except DamagedFile:
+        return
+    assert header is None or isinstance(header[2].has_geometry, bool)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(noise=st.binary(max_size=600), prefix=st.sampled_from([b"", b"\0" * 128 + b"DICM", b"\x08\x00\x05\x00CS"]))
+def test_noise_is_passed_over_or_refused(tmp_path, noise, prefix):
+    path = tmp_path / "noise"
+    path.write_bytes(prefix + noise)
+    try:
+        assert read_header(path, NAMES) is None
+    except DamagedFile:
+        assert prefix.endswith(b"DICM") or noise[128:132] == b"DICM"

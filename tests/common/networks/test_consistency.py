@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from common.geometry import Geometry, Grid
+from common.networks import ProjectorConsistency
+from common.networks.consistency import DAMPING
+from common.study import Window
+
+GRID = Grid(shape=(10, 12, 14), voxel_mm=12.0)
+GEOMETRY = Geometry(detector_shape=(16, 16), pixel_mm=18.0)
+WATER = 0.0192
+
+
+def layer(steps: int) -> ProjectorConsistency:
+    return ProjectorConsistency(GRID, GEOMETRY, Window(), WATER, steps).double()
+
+
+def volumes(batch: int = 1, seed: int = 0) -> Tensor:
+    random = torch.Generator().manual_seed(seed)
+    return 0.2 + 0.6 * torch.rand(batch, 1, *GRID.shape, generator=random, dtype=torch.float64)
+
+
+def residual(consistency: ProjectorConsistency, volume: Tensor, integrals: Tensor) -> float:
+    return float((consistency.project(volume) - integrals).square().sum())
+
+
+def test_water_projects_to_its_attenuation_times_its_path() -> None:
+    consistency = layer(0)
+    water = torch.full((1, 1, *GRID.shape), 0.4, dtype=torch.float64)
+    expected = consistency.projector.path_length_mm() * WATER
+    assert torch.allclose(consistency.project(water), expected)
+
+
+def test_a_volume_that_agrees_is_left_alone() -> None:
+    consistency = layer(3)
+    volume = volumes()
+    moved = consistency(volume, torch.ones_like(volume), consistency.project(volume))
+    assert torch.allclose(moved, volume, atol=1e-12)
+
+
+def test_the_step_is_the_exact_minimum_along_its_direction() -> None:
+    consistency = layer(1)
+    truth, volume = volumes(seed=1), volumes(seed=2)
+    integrals = consistency.project(truth)
+    moved = consistency(volume, torch.ones_like(volume), integrals)
+    full = (moved - volume) / DAMPING
+    lengths = [0.9, 0.99, 1.0, 1.01, 1.1]
+    errors = [residual(consistency, volume + length * full, integrals) for length in lengths]
+    assert min(errors) == errors[2]
+
+
+def test_each_step_brings_the_projection_closer() -> None:
+    truth, start = volumes(seed=1), volumes(seed=2)
+    integrals = layer(0).project(truth)
+    errors = [residual(layer(n), layer(n)(start, torch.ones_like(start), integrals), integrals) for n in (0, 1, 2, 6)]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < 0.1 * errors[0]
+
+
+def test_voxels_of_no_weight_do_not_move() -> None:
+    consistency = layer(2)
+    truth, start = volumes(seed=1), volumes(seed=2)
+    weight = torch.ones_like(start)
+    weight[..., :6] = 0
+    moved = consistency(start, weight, consistency.project(truth))
+    assert torch.equal(moved[..., :6], start[..., :6])
+    assert not torch.equal(moved[..., 6:], start[..., 6:])
+
+
+def test_only_the_proportions_of_the_weight_matter() -> None:
+    consistency = layer(2)
+    truth, start = volumes(seed=1), volumes(seed=2)
+    integrals, weight = consistency.project(truth), volumes(seed=3)
+    assert torch.allclose(consistency(start, weight, integrals), consistency(start, 100 * weight, integrals))
+
+
+def test_each_volume_of_a_batch_has_its_own_step_length() -> None:
+    consistency = layer(2)
+    truth, start = volumes(2, seed=1), volumes(2, seed=2)
+    truth[1] *= 0.5
+    integrals, weight = consistency.project(truth), torch.ones_like(start)
+    together = consistency(start, weight, integrals)
+    for index in range(2):
+        one = slice(index, index + 1)
+        assert torch.allclose(together[one], consistency(start[one], weight[one], integrals[one]))
+
+
+@pytest.mark.parametrize("target", [-0.5, 1.5])
+def test_the_result_stays_in_the_window(target: float) -> None:
+    consistency = layer(4)
+    start = volumes()
+    integrals = consistency.projector.path_length_mm() * WATER * target / 0.4
+    moved = consistency(start, torch.ones_like(start), integrals)
+    assert 0 <= float(moved.min()) <= float(moved.max()) <= 1
+
+
+def test_gradients_reach_volume_and_weight() -> None:
+    consistency = layer(2)
+    volume, weight = volumes(seed=2).requires_grad_(), volumes(seed=3).requires_grad_()
+    consistency(volume, weight, consistency.project(volumes(seed=1))).square().sum().backward()
+    assert volume.grad is not None and bool(volume.grad.abs().sum() > 0)
+    assert weight.grad is not None and bool(weight.grad.abs().sum() > 0)
