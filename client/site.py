@@ -58,8 +58,8 @@ class Site:
             try:
                 serve(
                     coordinator,
-                    lambda message: app.answer(message).message,
-                    refuse_bundle=lambda message: app.refuse(message, RefusalCode.BUNDLE_UNKNOWN).message,
+                    app.answer,
+                    refuse_bundle=lambda message: app.refuse(message, RefusalCode.BUNDLE_UNKNOWN),
                     bundle_sha256=BUNDLE_SHA256,
                     stop=self._stop,
                     on_event=self._on_event,

@@ -59,11 +59,12 @@ def demo(
     output: Annotated[Path, typer.Option(help="Folder of the demo; replaced where it exists.")] = Path("runs/demo"),
     study_file: Annotated[Path, typer.Option("--study", help="Study to run.")] = Path("configs/demo.toml"),
     port: Annotated[int, typer.Option(help="Loopback port; 0 takes a free one.")] = 0,
+    patients: Annotated[int | None, typer.Option(min=2, help="Virtual patients of every hospital.")] = None,
 ) -> None:
     """Run everything on this machine: three training hospitals and one held-out, as real processes on loopback."""
     from server.demo import Demo, DemoPlan
 
-    plan = DemoPlan(study=study_file, output=output, ct=ct, heads=tuple(heads.split(",")), port=port)
+    plan = DemoPlan(study=study_file, output=output, ct=ct, heads=tuple(heads.split(",")), port=port, patients=patients)
     Demo(plan, stop_on_signals()).run()
 
 

@@ -21,6 +21,7 @@ from server.settings import CoordinatorSettings
 RESTARTS = 5
 STOP_S = 4.0
 POLL_S = 0.3
+WORTH_ANOTHER_START = {ExitCode.INTERRUPTED, ExitCode.SUPERLINK_FAILED, ExitCode.COORDINATOR_UNREACHABLE}
 
 
 @final
@@ -59,7 +60,7 @@ class Coordinator:
             with Control(superlink.address, superlink.ca_certificate) as control:
                 nodes = {site.name: control.register_site(site.public_key, site.name) for site in sites}
                 flower_run = control.start_run()
-                child = self._start_rounds(superlink, sites, nodes)
+                child = self._start_rounds(superlink, sites, nodes, flower_run)
                 try:
                     status = self._await(child, superlink)
                 finally:
@@ -73,7 +74,7 @@ class Coordinator:
         raise Refusal(ExitCode.CHILD_FAILED, "the round loop keeps ending", where="round loop", mend=mend)
 
     def _start_rounds(
-        self, superlink: SuperLink, sites: tuple[AdmittedSite, ...], nodes: dict[str, int]
+        self, superlink: SuperLink, sites: tuple[AdmittedSite, ...], nodes: dict[str, int], flower_run: int
     ) -> subprocess.Popen[bytes]:
         order = RoundOrder(
             study=self._settings.study,
@@ -83,6 +84,7 @@ class Coordinator:
             address=superlink.address,
             ca_certificate=superlink.ca_certificate.decode(),
             secret=superlink.secret.hex(),
+            flower_run=flower_run,
             wait_for_sites_s=self._settings.wait_for_sites_s,
         )
         command = python_module("server.round_process")
@@ -100,8 +102,8 @@ class Coordinator:
         return int(child.returncode)
 
     def _check_status(self, status: int) -> None:
-        """A refusal of the round loop is final; a kill or crash is worth another start."""
-        if status in {int(code) for code in ExitCode} - {int(ExitCode.INTERRUPTED)}:
+        """A refusal of the round loop is final; a kill, a crash or a lost SuperLink is worth another start."""
+        if status in {int(code) for code in ExitCode} - WORTH_ANOTHER_START:
             last = last_line(self._log)
             raise Refusal(ExitCode(status), last, where="round loop", mend=f"see {self._log}")
 

@@ -66,6 +66,7 @@ class DemoPlan:
         ct: folder with real head CTs, or None for procedural heads.
         heads: with ``ct``, file prefixes of the heads of the hospitals in order.
         port: loopback port, or 0 for a free one.
+        patients: virtual patients of every hospital, or None for each hospital's own number.
     """
 
     study: Path
@@ -73,6 +74,7 @@ class DemoPlan:
     ct: Path | None
     heads: tuple[str, ...]
     port: int
+    patients: int | None = None
 
 
 @final
@@ -150,7 +152,14 @@ class Demo:
         command = [
             *_command("tomoray-site"),
             *("virtual-archive", str(folder / "archive")),
-            *("--patients", str(hospital.patients), "--style", hospital.style, "--seed", str(hospital.seed)),
+            *(
+                "--patients",
+                str(self._plan.patients or hospital.patients),
+                "--style",
+                hospital.style,
+                "--seed",
+                str(hospital.seed),
+            ),
         ]
         if source is not None:
             command += ["--head", str(source.resolve())]

@@ -7,6 +7,7 @@ round loop must not take the coordinator with it.
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import final
 
@@ -15,11 +16,15 @@ from pydantic import BaseModel, ConfigDict
 
 from common.console import stop_on_signals
 from common.errors import ExitCode, Refusal
+from common.exchange import train_manifests
 from common.study import Study
 from server.consortium import AdmittedSite
 from server.link import Line, ServerTask
 from server.report import write_report
 from server.rounds import Asker, EventLog, RoundLoop, RunContext, RunDirectory, prepare_run
+
+REPORT_EVERY_S = 60.0
+REPLY_OVERHEAD_BYTES = 1024 * 1024
 
 
 @final
@@ -34,6 +39,7 @@ class RoundOrder(BaseModel):
         address: host and port of the SuperLink.
         ca_certificate: PEM that verifies it.
         secret: what acquires the run's task, in hex.
+        flower_run: Flower's id of the run to take.
         wait_for_sites_s: patience for sites before the first round.
     """
 
@@ -45,6 +51,7 @@ class RoundOrder(BaseModel):
     address: str
     ca_certificate: str
     secret: str
+    flower_run: int
     wait_for_sites_s: float
 
 
@@ -55,7 +62,15 @@ def run_rounds(order: RoundOrder) -> None:
     study = Study.from_toml(order.study)
     directory = RunDirectory(order.run)
     record = prepare_run(study, directory)
-    with ServerTask(order.address, order.ca_certificate.encode(), bytes.fromhex(order.secret)) as grid:
+    secret = bytes.fromhex(order.secret)
+    with ServerTask(
+        order.address,
+        order.ca_certificate.encode(),
+        secret,
+        run_id=order.flower_run,
+        stop=stop.is_set,
+        max_reply_bytes=_largest_reply_bytes(study),
+    ) as grid:
         context = RunContext(
             study=study,
             run=record.run,
@@ -64,14 +79,45 @@ def run_rounds(order: RoundOrder) -> None:
             asker=Asker(Line(grid, order.nodes), stop.is_set),
             events=EventLog(directory.events),
         )
-        loop = RoundLoop(
-            context, record, wait_for_sites_s=order.wait_for_sites_s, on_round=lambda: _refresh_report(directory.path)
-        )
-        loop.run()
+        report = LiveReport(context)
+        try:
+            RoundLoop(context, record, wait_for_sites_s=order.wait_for_sites_s, on_round=report.refresh).run()
+        finally:
+            report.write()
 
 
-def _refresh_report(run: Path) -> None:
-    write_report(run)
+def _largest_reply_bytes(study: Study) -> int:
+    """Room for the study's weights, their framing and a header: anything larger is no reply."""
+    weights = sum(manifest.wire_bytes for manifest in train_manifests(study).values())
+    return weights + weights // 8 + REPLY_OVERHEAD_BYTES
+
+
+@final
+class LiveReport:
+    """Keeps the run's report fresh without holding up its rounds.
+
+    Args:
+        context: the run.
+    """
+
+    def __init__(self, context: RunContext) -> None:
+        self._context = context
+        self._written_at = float("-inf")
+
+    def refresh(self) -> None:
+        """Write the report if the one on disk is old."""
+        if time.monotonic() - self._written_at >= REPORT_EVERY_S:
+            self.write()
+
+    def write(self) -> None:
+        """Write the report; where that is refused, say so and let the run go on."""
+        if next(self._context.directory.rounds(), None) is None:
+            return
+        try:
+            write_report(self._context.directory.path)
+        except Refusal as refusal:
+            self._context.events.say("problem", detail=str(refusal))
+        self._written_at = time.monotonic()
 
 
 def main() -> int:

@@ -101,7 +101,8 @@ class CaseStore:
     @cached_property
     def folder(self) -> Path:
         """The folder of this release and recipe, created if need be."""
-        return make_folder(self.root / _code_sha256()[:16] / self.pseudonyms.of("recipe", repr(self.recipe)))
+        release = make_folder(self.root / _code_sha256()[:16])
+        return make_folder(release / self.pseudonyms.of("recipe", repr(self.recipe)))
 
     def outcome(self, plan: Plan, patient: str) -> Outcome:
         """The outcome of a series, remembered or built now.

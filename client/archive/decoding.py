@@ -136,9 +136,11 @@ def decode_slice(header: SliceHeader) -> tuple[Volume, tuple[float, float]]:
     if outside.size and bool((outside == outside[0]).all()):
         padding |= ring
     if header.padding is not None:
-        equal = stored == header.padding
+        # Some writers store a signed value's padding as if it were unsigned.
+        value = header.padding - 65536 if stored.dtype == np.int16 and header.padding > 32767 else header.padding
+        equal = stored == value
         # A padding value in the range of tissue also occurs as tissue: it is believed outside the circle alone.
-        trusted = header.padding * header.slope + header.intercept <= _TRUSTED_PADDING_HU
+        trusted = value * header.slope + header.intercept <= _TRUSTED_PADDING_HU
         padding |= equal if trusted else equal & ring
     return _with_air(hu, padding)
 

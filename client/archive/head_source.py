@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import final
 
 import numpy as np
-import SimpleITK as sitk  # noqa: N813 - the name its manual uses
+import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from client.archive.body import find_body
@@ -23,6 +23,7 @@ from client.archive.header import SliceHeader
 from client.archive.pseudonym import SECRET_BYTES, Pseudonyms
 from client.archive.volume import Pose, resample
 from common.errors import ExitCode, Refusal
+from common.files import disk_refusals
 from common.geometry import MINIMUM_CELLS, Grid
 
 HEAD_VOXEL_MM = 1.5
@@ -94,7 +95,8 @@ def read_head(path: Path, voxel_mm: float = HEAD_VOXEL_MM) -> HeadVolume:
         voxel_mm: voxel edge of the result.
 
     Raises:
-        Refusal: ``ARCHIVE_UNREADABLE`` if it cannot be read or is no CT volume, ``ARCHIVE_EMPTY`` without DICOM in it.
+        Refusal: ``ARCHIVE_UNREADABLE`` if it cannot be read or is no CT volume, ``ARCHIVE_EMPTY`` without DICOM in it,
+            ``DISK_FULL`` if the temporary copy has no room.
     """
     if path.is_dir():
         volume = _read_dicom(path, voxel_mm, where=path)
@@ -124,7 +126,8 @@ def _unpack(archive: Path, folder: Path) -> None:
                         left -= len(block)
                         if left < 0:
                             raise _unreadable(f"more than {MAXIMUM_ARCHIVE_BYTES} bytes in the zip", archive)
-                        plain.write(block)
+                        with disk_refusals(folder):
+                            plain.write(block)
     except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, ValueError) as error:
         raise _unreadable(f"zip unreadable ({type(error).__name__})", archive) from error
 
@@ -147,6 +150,8 @@ def _read_dicom(folder: Path, voxel_mm: float, *, where: Path) -> NDArray[np.int
 
 
 def _isotropic(stack: SliceStack, voxel_mm: float, where: Path) -> NDArray[np.int16]:
+    if len(stack.hu) < MINIMUM_SLICES:
+        raise _unreadable(f"fewer than {MINIMUM_SLICES} slices", where)
     body = find_body(stack)
     if body is None:
         raise _unreadable("no tissue in the volume", where)
@@ -216,7 +221,8 @@ def _unpack_nifti(path: Path, plain: Path) -> None:
                 left -= len(block)
                 if left < 0:
                     raise _unreadable(f"more than {MAXIMUM_ARCHIVE_BYTES} bytes in the file", path)
-                target.write(block)
+                with disk_refusals(plain.parent):
+                    target.write(block)
     except (OSError, EOFError, zlib.error) as error:
         raise _unreadable(f"NIfTI file unreadable ({type(error).__name__})", path) from error
 

@@ -46,6 +46,7 @@ HEADER_TAGS = [
     "RescaleSlope",
     "RescaleIntercept",
     "PixelPaddingValue",
+    "PixelRepresentation",
 ]
 
 Vector = tuple[float, ...]
@@ -233,7 +234,7 @@ def _decodable(syntax: UID) -> bool:
 
 def _values(dataset: Dataset, keyword: str) -> list[Any]:
     value = dataset.get(keyword)
-    if value is None or value == "":
+    if value is None or isinstance(value, bytes) or value == "":
         return []
     return [value] if isinstance(value, (str, int, float)) else list(value)
 

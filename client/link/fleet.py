@@ -19,9 +19,8 @@ from typing import final
 
 import httpx
 from cryptography.hazmat.primitives.asymmetric import ec
-from flwr.app import Error, Message
+from flwr.app import Message
 from flwr.app.message import remove_content_from_message
-from flwr.common.constant import ErrorCode
 from flwr.common.serde import message_from_proto, message_to_proto
 from flwr.proto.fleet_pb2 import ActivateNodeRequest, DeactivateNodeRequest, PullMessagesRequest, PushMessagesRequest
 from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatRequest
@@ -47,6 +46,7 @@ from flwr.supercore.runtime_version_compatibility import RuntimeVersionMetadata
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
+from client.gate import Released
 from client.link.calls import (
     Attempt,
     Calls,
@@ -59,7 +59,6 @@ from client.link.calls import (
     Stopped,
 )
 from common.errors import ExitCode, Refusal
-from common.exchange import RefusalCode
 from common.files import disk_refusals, make_folder, write_atomic
 from common.trust import load_private_key
 
@@ -81,12 +80,12 @@ GOODBYE_S = 0.9
 
 def serve(
     coordinator: Coordinator,
-    answer: Callable[[Message], Message],
+    answer: Callable[[Message], Released],
     *,
     bundle_sha256: str,
     stop: threading.Event,
     on_event: Callable[[LinkEvent], None],
-    refuse_bundle: Callable[[Message], Message] | None = None,
+    refuse_bundle: Callable[[Message], Released],
 ) -> None:
     """Answer the coordinator's messages until ``stop`` is set; then say goodbye within 3 s and return.
 
@@ -99,8 +98,7 @@ def serve(
         bundle_sha256: of this release; messages of other runs are refused without being fetched.
         stop: ends the call; ``answer`` should look at it too.
         on_event: told what happens, from this thread or a helper of it.
-        refuse_bundle: gives the reply to a message of another release, from its metadata alone; by default a plain
-            error with the refusal code.
+        refuse_bundle: gives the reply to a message of another release, from its metadata alone.
 
     Raises:
         Refusal: ``COORDINATOR_REFUSED_SITE`` if the key is not admitted or the clocks differ too much,
@@ -114,7 +112,7 @@ def serve(
         while True:
             try:
                 session.join()
-                _work(session, answer, bundle_sha256, refuse_bundle or _plain_refusal)
+                _work(session, answer, bundle_sha256, refuse_bundle)
             except (_Rejoin, KeyUnknown, PreconditionFailed) as reason:
                 session.tell(LinkEventKind.DISCONNECTED, str(reason))
                 session.pause(REJOIN_S)
@@ -127,9 +125,9 @@ class _Rejoin(Exception):
 
 def _work(
     session: _Session,
-    answer: Callable[[Message], Message],
+    answer: Callable[[Message], Released],
     bundle_sha256: str,
-    refuse_bundle: Callable[[Message], Message],
+    refuse_bundle: Callable[[Message], Released],
 ) -> None:
     last_work = time.monotonic()
     while True:
@@ -145,21 +143,17 @@ def _work(
             if bundle == bundle_sha256:
                 message = session.fetch(head, tree)
                 session.tell(LinkEventKind.RECEIVED, kind)
-                reply = answer(message)
+                reply = answer(message).message
                 # A large request must not stay in memory while its reply is sent.
                 del message
             else:
                 session.tell(LinkEventKind.REFUSED, f"{kind}: bundle {bundle[:12]} is not this release's")
                 session.confirm(head)
-                reply = refuse_bundle(head)
+                reply = refuse_bundle(head).message
             if session.send(reply):
                 session.tell(LinkEventKind.REPLIED, kind)
             del reply
         last_work = time.monotonic()
-
-
-def _plain_refusal(message: Message) -> Message:
-    return Message(Error(ErrorCode.INVALID_FAB, RefusalCode.BUNDLE_UNKNOWN.value), reply_to=message)
 
 
 @final

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from client.archive import Cohort
 from client.learning import GalleryEntry, LocalTrainer, StudyEvaluation, TrainOutcome, write_gallery
-from common.progress import Phase, ProgressFile, SiteProgress
 from client.link.replies import FinishedReplies
 from common.exchange import (
     EvaluateReply,
@@ -25,8 +24,11 @@ from common.exchange import (
     TrainRequest,
     weights_sha256,
 )
+from common.progress import Phase, ProgressFile, SiteProgress
 from common.study import Study
 from common.trust import RELEASE
+
+GALLERY_EVERY_S = 60.0
 
 WeightsByNetwork = dict[str, dict[str, Tensor]]
 
@@ -70,6 +72,7 @@ class StudyWork:
         self._replies = FinishedReplies(bench.state / "replies")
         self._trainers: dict[str, LocalTrainer] = {}
         self._evaluation: StudyEvaluation | None = None
+        self._gallery_at = float("-inf")
 
     def register(self, request: RegisterRequest) -> RegisterReply:
         """The site's role and case numbers."""
@@ -161,7 +164,9 @@ class StudyWork:
 
     def _write_gallery(self, request: EvaluateRequest, entries: tuple[GalleryEntry, ...]) -> None:
         shown = entries[: self._bench.gallery_cases]
-        if shown:
+        last = request.round == self.study.federation.rounds
+        if shown and (last or time.monotonic() - self._gallery_at >= GALLERY_EVERY_S):
+            self._gallery_at = time.monotonic()
             title = f"{self.study.title or self.study.name}: round {request.round}"
             write_gallery(self._bench.state / "cases.html", self.study, shown, title)
 

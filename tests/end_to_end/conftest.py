@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 
 BIN = Path(sys.executable).parent
@@ -33,7 +29,7 @@ width = 4
 steps_per_round = 2
 adversarial_from_step = 0
 [federation]
-rounds = 2
+rounds = 6
 round_timeout_s = 120.0
 [cohort]
 minimum_cases = 2
@@ -58,30 +54,13 @@ def run() -> Callable[..., subprocess.CompletedProcess[str]]:
     return call
 
 
+@pytest.fixture(scope="session")
+def small_study() -> str:
+    return STUDY
+
+
 @pytest.fixture
 def study_file(tmp_path: Path) -> Path:
     path = tmp_path / "small.toml"
     path.write_text(STUDY)
     return path
-
-
-@pytest.fixture
-def no_process_left() -> Iterator[None]:
-    """Every process of ours that a test starts is gone when it ends."""
-    yield
-    deadline = time.monotonic() + 10
-    while (left := ours()) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    for process in left:
-        process.send_signal(signal.SIGKILL)
-    assert [process.cmdline() for process in left if process.is_running()] == []
-
-
-def ours() -> list[psutil.Process]:
-    found = []
-    for process in psutil.process_iter(["cmdline", "pid"]):
-        line = " ".join(process.info["cmdline"] or [])
-        modules = ("tomoray-", "server.round_process", "superlink_entry")
-        if process.pid != os.getpid() and str(BIN) in line and any(module in line for module in modules):
-            found.append(process)
-    return found

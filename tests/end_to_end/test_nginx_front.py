@@ -14,6 +14,7 @@ import httpx
 import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 
+from client.gate import Released
 from client.link.fleet import Coordinator, LinkEvent, LinkEventKind, serve
 from common.exchange import Kind
 from common.trust import BUNDLE_SHA256, new_site_key
@@ -48,9 +49,9 @@ def _free_ports(count: int) -> list[int]:
 def _adapted(folder: Path, certificates: Path, port: int, superlink_port: int) -> Path:
     text = CONFIGURATION.read_text(encoding="utf-8")
     for shipped, here in (
-        ("/etc/tomoray/certificates/", f"{certificates}/"),
-        ("server 127.0.0.1:8000;", f"server 127.0.0.1:{superlink_port};"),
-        ("listen 8443 ssl;", f"listen 127.0.0.1:{port} ssl;"),
+        ("/state/certificates/", f"{certificates}/"),
+        ("server 127.0.0.1:8443;", f"server 127.0.0.1:{superlink_port};"),
+        ("listen 18443 ssl;", f"listen 127.0.0.1:{port} ssl;"),
         ("/tmp/nginx", f"{folder}/nginx"),
         ("worker_processes auto;", "worker_processes 1;"),
     ):
@@ -104,14 +105,16 @@ def test_a_site_works_through_the_front(front: Front) -> None:
         }
     )
 
-    def answer(message: Message) -> Message:
-        return Message(message.content, reply_to=message)
+    def answer(message: Message) -> Released:
+        return Released(Message(message.content, reply_to=message))
 
     with Control(link.address, link.ca_certificate) as control:
         nodes = {"north": control.register_site(public, "north")}
         run_id = control.start_run()
     site = threading.Thread(
-        target=lambda: serve(coordinator, answer, bundle_sha256=BUNDLE_SHA256, stop=stop, on_event=events.append),
+        target=lambda: serve(
+            coordinator, answer, refuse_bundle=_unasked, bundle_sha256=BUNDLE_SHA256, stop=stop, on_event=events.append
+        ),
         daemon=True,
     )
     site.start()
@@ -178,7 +181,14 @@ def test_a_site_waits_while_the_superlink_is_away(front: Front) -> None:
     events, stop = list[LinkEvent](), threading.Event()
     front.superlink.stop()
     site = threading.Thread(
-        target=lambda: serve(coordinator, _unasked, bundle_sha256=BUNDLE_SHA256, stop=stop, on_event=events.append),
+        target=lambda: serve(
+            coordinator,
+            _unasked,
+            refuse_bundle=_unasked,
+            bundle_sha256=BUNDLE_SHA256,
+            stop=stop,
+            on_event=events.append,
+        ),
         daemon=True,
     )
     site.start()
@@ -191,7 +201,7 @@ def test_a_site_waits_while_the_superlink_is_away(front: Front) -> None:
     assert {event.kind for event in events} == {LinkEventKind.WAITING, LinkEventKind.DISCONNECTED}
 
 
-def _unasked(message: Message) -> Message:
+def _unasked(message: Message) -> Released:
     raise AssertionError("nobody may ask")
 
 

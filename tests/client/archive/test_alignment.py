@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import SimpleITK as sitk  # noqa: N813 - the library's own custom
+import SimpleITK as sitk
 import torch
 from scipy.spatial.transform import Rotation
 

@@ -33,7 +33,7 @@ def head() -> np.ndarray:
 
 
 def test_table_and_headrest_are_removed_and_the_head_stays(head):
-    z, y, x = places()
+    _, y, x = places()
     table = (y > 95) & (y < 115)
     rest = (np.hypot(x, y + 10) > 96) & (np.hypot(x, y + 10) < 101) & (y > 20)
     both = head.copy()
@@ -46,7 +46,7 @@ def test_table_and_headrest_are_removed_and_the_head_stays(head):
 
 
 def test_a_head_lying_on_the_table_is_freed_from_it(head):
-    z, y, x = places()
+    _, y, _ = places()
     table = (y > 80) & (y < 100)
     touching = head.copy()
     touching[table & (head == AIR_HU)] = 60
@@ -73,7 +73,7 @@ def test_the_cavity_of_the_skull_gives_the_middle_of_the_brain(head):
 
 
 def test_a_skull_with_a_wide_defect_still_gives_a_guess_near_the_brain(head):
-    z, y, x = places()
+    _, y, _ = places()
     head[(y < -30) & (head > 300)] = 40
     body = find_body(stack_of(head))
     assert body is not None

@@ -1,16 +1,17 @@
 from __future__ import annotations
 
-import os
+import fcntl
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
-import SimpleITK as sitk  # noqa: N813 - the library's own custom
+import SimpleITK as sitk
 import torch
 
 from client.archive import VerdictCode, build_cohort, cache
@@ -91,7 +92,7 @@ def test_of_two_series_the_one_with_more_slices_is_used(built):
 
 def test_nothing_written_or_shown_names_a_patient(built, archive):
     cohort, state, _ = built
-    secrets = [b"SECRET", b"MRN-7741", b"19610704", *(name.encode() for name in os.listdir(archive))]
+    secrets = [b"SECRET", b"MRN-7741", b"19610704", *(path.name.encode() for path in archive.iterdir())]
     secrets += [b"1.2.826.0.1"]
     files = [path for path in state.rglob("*") if path.is_file()]
     assert len(files) > 6
@@ -206,7 +207,7 @@ def test_the_same_images_under_two_identifiers_are_one_case(head_series, study, 
 
 @pytest.mark.parametrize("reversed_pixels", [False, True])
 def test_left_stays_left_from_dicom_to_case(head_hu, head_series, study, tmp_path, reversed_pixels):
-    """A block of bone in the left frontal brain; the series is also written with rows and columns the other way round."""
+    """A block of bone in the left frontal brain; the series is also written with rows and columns reversed."""
     marked = head_hu.copy()
     marked[26:30, 22:28, 40:46] = 1500
     writer = head_series()
@@ -214,7 +215,7 @@ def test_left_stays_left_from_dicom_to_case(head_hu, head_series, study, tmp_pat
     if reversed_pixels:
         writer.hu = marked[:, ::-1, ::-1]
         writer.orientation = (-1, 0, 0, 0, -1, 0)
-        writer.origins = writer.origins + [63 * 3.0, 79 * 3.0, 0]
+        writer.origins = writer.origins + np.array([63 * 3.0, 79 * 3.0, 0])
     writer.write(tmp_path / "archive", np.random.default_rng(0).permutation(40))
     case = build_cohort(tmp_path / "archive", study, Role.TRAIN, tmp_path / "state").train[0].load()
     inside = np.zeros(study.grid.shape, bool)
@@ -223,6 +224,17 @@ def test_left_stays_left_from_dicom_to_case(head_hu, head_series, study, tmp_pat
     assert x > 17
     assert y < 14
     assert z > 16
+
+
+def test_a_second_build_waits_for_the_first(built, archive, study, no_building):
+    cohort, state, _ = built
+    with (state / "cohort.lock").open() as lock, ThreadPoolExecutor(1) as pool:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        waiting = pool.submit(build_cohort, archive, study, Role.TRAIN, state)
+        with pytest.raises(TimeoutError):
+            waiting.result(timeout=2)
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        assert waiting.result(timeout=60) == cohort
 
 
 def test_a_full_disk_is_one_refusal_and_keeps_what_was_built(built, archive, study, tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ import pydicom
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydicom.uid import ExplicitVRBigEndian, RLELossless
+from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
 
 from client.archive.decoding import AIR_HU, UnreadablePixels, block_mean, decode_slice, decode_stack
 from client.archive.discovery import discover
@@ -56,6 +56,28 @@ def test_padding_becomes_air(series, tmp_path, tissue, padding_hu, stated):
     assert (hu[:5] == AIR_HU).all()
     assert np.array_equal(hu[5:], tissue[5:])
     assert low > -1000, "padding must not look like air in the scale check"
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_padding_is_read_from_implicit_headers_too(series, tmp_path, tissue, signed):
+    """Without a value representation in the file, only the pixels' own sign tells what the padding value is."""
+    tissue[:5] = -1000 if signed else -1024
+
+    def restate(dataset, index):
+        dataset.PixelRepresentation = int(signed)
+        dataset.PixelPaddingValue = -1000 if signed else 0
+
+    changes = {"intercept": 0.0 if signed else -1024.0, "edit": restate, "syntax": ImplicitVRLittleEndian}
+    header = one_slice(series, tmp_path, tissue, **changes)
+    assert header.padding == (-1000 if signed else 0)
+    assert (decode_slice(header)[0][:5] == AIR_HU).all()
+
+
+def test_signed_padding_stated_as_unsigned_is_understood(series, tmp_path, tissue):
+    tissue[:5] = -1000
+    header = replace(one_slice(series, tmp_path, tissue, intercept=0.0), padding=65536 - 1000)
+    _, (low, _) = decode_slice(header)
+    assert low > -900, "padding must not look like air in the scale check"
 
 
 def test_ring_of_zeros_outside_the_field_of_view_becomes_air_and_tissue_of_the_same_value_stays(

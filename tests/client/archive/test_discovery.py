@@ -175,6 +175,15 @@ def test_nothing_found_shows_an_identifier_or_a_path(series, tmp_path):
         assert secret not in shown
 
 
+def test_no_warning_or_log_quotes_a_header(series, tmp_path, caplog, capfd):
+    """pydicom's own messages quote values that break a format; a name in a UID's place would reach the log."""
+    writer = series(study_uid="1.2.3.4.5.6.7.8.9")
+    path = writer.write(tmp_path, [0])[0]
+    path.write_bytes(path.read_bytes().replace(b"1.2.3.4.5.6.7.8.9", b"SECRET^NAME^MARIA"))
+    assert len(discover(tmp_path, NAMES)) == 1
+    assert "SECRET" not in caplog.text + "".join(capfd.readouterr())
+
+
 def test_sample_files_of_pydicom_are_read_or_refused(tmp_path):
     samples = Path(pydicom.__file__).parent / "data" / "test_files"
     found = discover(samples, NAMES)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -127,7 +127,10 @@ def test_a_source_that_is_no_head_is_refused_in_one_line(tmp_path: Path) -> None
     air = sitk.GetImageFromArray(np.full((16, 40, 40), -1000, dtype=np.int16))
     air.SetSpacing([5.0, 5.0, 5.0])
     sitk.WriteImage(air, str(tmp_path / "air.nii"))
+    thin = sitk.GetImageFromArray(np.full((1, 40, 40), 40, dtype=np.int16))
+    sitk.WriteImage(thin, str(tmp_path / "thin.nii"))
     for name, code in (
+        ("thin.nii", ExitCode.ARCHIVE_UNREADABLE),
         ("notes.txt", ExitCode.ARCHIVE_UNREADABLE),
         ("missing.zip", ExitCode.ARCHIVE_UNREADABLE),
         ("missing.nii.gz", ExitCode.ARCHIVE_UNREADABLE),

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-import SimpleITK as sitk  # noqa: N813 - the library's own custom
+import SimpleITK as sitk
 
 from client.archive.decoding import AIR_HU, SliceStack, decode_stack
 from client.archive.discovery import discover

@@ -12,6 +12,7 @@ import httpx
 import pytest
 from flwr.app import Message
 
+from client.gate import Released
 from client.link.calls import Attempt, Calls, KeyUnknown, PreconditionFailed, RunOver, Stopped
 from client.link.fleet import Coordinator, LinkEvent, LinkEventKind, serve
 from common.errors import ExitCode, Refusal
@@ -147,7 +148,7 @@ def test_addresses_of_every_kind_are_accepted(tmp_path: Path, address: str) -> N
     _calls(tmp_path, address)
 
 
-def _unasked(message: Message) -> Message:
+def _unasked(message: Message) -> Released:
     raise AssertionError("nobody may ask")
 
 
@@ -156,6 +157,7 @@ def test_a_bad_authority_is_refused(tmp_path: Path) -> None:
         serve(
             _coordinator(tmp_path),
             _unasked,
+            refuse_bundle=_unasked,
             bundle_sha256=BUNDLE_SHA256,
             stop=threading.Event(),
             on_event=lambda event: None,

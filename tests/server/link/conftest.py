@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from flwr.app import Message
+from flwr.app import Error, Message
 
+from client.gate import Released
 from client.link.fleet import Coordinator, LinkEvent, LinkEventKind, serve
 from common.trust import BUNDLE, BUNDLE_SHA256, new_site_key
 from server.consortium import make_certificates
@@ -67,7 +68,8 @@ class ThreadSite:
         try:
             serve(
                 self.coordinator,
-                self.answer,
+                lambda message: Released(self.answer(message)),
+                refuse_bundle=lambda message: Released(Message(Error(200, "bundle_unknown"), reply_to=message)),
                 bundle_sha256=self.bundle_sha256,
                 stop=self.stop,
                 on_event=self.events.append,

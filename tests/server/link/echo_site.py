@@ -13,8 +13,9 @@ from common.trust import BUNDLE_SHA256, silence_flower
 
 silence_flower()
 
-from flwr.app import Message  # noqa: E402 - after silencing
+from flwr.app import Error, Message  # noqa: E402 - after silencing
 
+from client.gate import Released  # noqa: E402
 from client.link.fleet import Coordinator, serve  # noqa: E402
 
 folder, address = Path(sys.argv[1]), sys.argv[2]
@@ -23,13 +24,13 @@ for number in (signal.SIGTERM, signal.SIGINT):
     signal.signal(number, lambda *_: stop.set())
 
 
-def answer(message: Message) -> Message:
+def answer(message: Message) -> Released:
     """Echo, or wait for the kill."""
     asked = folder / "asked"
     if message.content["header"]["json"] == "wait at first" and not asked.exists():
         asked.touch()
         stop.wait(60)
-    return Message(message.content, reply_to=message)
+    return Released(Message(message.content, reply_to=message))
 
 
 coordinator = Coordinator(
@@ -38,6 +39,7 @@ coordinator = Coordinator(
 serve(
     coordinator,
     answer,
+    refuse_bundle=lambda message: Released(Message(Error(200, "bundle_unknown"), reply_to=message)),
     bundle_sha256=BUNDLE_SHA256,
     stop=stop,
     on_event=lambda event: print(event.kind, event.detail, flush=True),

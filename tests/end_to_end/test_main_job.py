@@ -1,0 +1,186 @@
+"""The main job as real processes: the demo's own commands, interrupted, resumed, killed, and run to the end."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from client.gate import Ledger
+from common.errors import ExitCode
+from server.rounds import Outcome, RunDirectory
+
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
+
+BIN = Path(sys.executable).parent
+SITES = ("east", "north", "south", "west")
+STOP_S = 10.0
+
+
+def _ours() -> list[psutil.Process]:
+    """Processes of this software, whoever started them."""
+    words = ("tomoray-coordinator", "tomoray-site", "server.round_process", "superlink_entry.py")
+    found = []
+    for process in psutil.process_iter():
+        try:
+            line = " ".join(process.cmdline())
+        except (psutil.NoSuchProcess, psutil.ZombieProcess):
+            continue
+        if str(BIN) in line and any(word in line for word in words):
+            found.append(process)
+    return found
+
+
+def _until(condition: Callable[[], bool], seconds: float, what: str) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"no {what} within {seconds:g} s"
+        time.sleep(0.2)
+
+
+def _events(run: Path, kind: str) -> list[dict[str, object]]:
+    path = run / "events.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [event for event in map(json.loads, lines) if event["kind"] == kind]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Holds the study and, once the first test ran, an interrupted demo in ``demo``."""
+    folder = tmp_path_factory.mktemp("main-job")
+    yield folder
+    for process in _ours():
+        process.kill()
+
+
+@pytest.fixture(scope="module")
+def study_path(folder: Path, small_study: str) -> Path:
+    path = folder / "small.toml"
+    path.write_text(small_study)
+    return path
+
+
+def _demo(folder: Path, study_path: Path) -> subprocess.Popen[bytes]:
+    output = (folder / "demo.log").open("ab")
+    command = [
+        BIN / "tomoray-coordinator",
+        "demo",
+        "--study",
+        study_path,
+        "--output",
+        folder / "demo",
+        "--patients",
+        "3",
+    ]
+    return subprocess.Popen(list(map(str, command)), stdout=output, stderr=output, start_new_session=True)
+
+
+def test_ctrl_c_in_mid_round_stops_everything_within_ten_seconds(folder: Path, study_path: Path) -> None:
+    demo = _demo(folder, study_path)
+    _until(lambda: bool(_events(folder / "demo", "trained")) or demo.poll() is not None, 300, "training")
+    assert demo.poll() is None, (folder / "demo.log").read_text()
+    demo.send_signal(signal.SIGINT)
+    started = time.monotonic()
+    assert demo.wait(STOP_S) == int(ExitCode.INTERRUPTED)
+    assert _ours() == []
+    assert time.monotonic() - started < STOP_S
+
+
+def test_the_interrupted_run_resumes_through_kills_of_every_kind_of_process(folder: Path) -> None:
+    """Site, round loop and SuperLink are killed in turn; the run ends with every round recorded once."""
+    demo = folder / "demo"
+    before = len(list(RunDirectory(demo).rounds()))
+    processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(name: str) -> None:
+        log = (folder / f"{name}.log").open("ab")
+        arguments = (
+            [BIN / "tomoray-coordinator", "start", "--settings", demo / "coordinator.toml"]
+            if name == "coordinator"
+            else [BIN / "tomoray-site", "start", "--settings", demo / "sites" / name / "site.toml"]
+        )
+        processes[name] = subprocess.Popen(list(map(str, arguments)), stdout=log, stderr=log)
+
+    try:
+        for name in ("coordinator", *SITES):
+            start(name)
+        _until(lambda: len(list(RunDirectory(demo).rounds())) > before, 240, "round after the resume")
+        _kill("server.round_process")
+        processes["east"].kill()
+        processes["east"].wait()
+        start("east")
+        rounds = len(list(RunDirectory(demo).rounds()))
+        _until(lambda: len(list(RunDirectory(demo).rounds())) > rounds, 240, "round after the kills")
+        _kill("superlink_entry.py")
+        assert processes["coordinator"].wait(300) == 0, (folder / "coordinator.log").read_text()
+    finally:
+        for process in processes.values():
+            process.send_signal(signal.SIGTERM)
+        codes = {name: process.wait(STOP_S) for name, process in processes.items()}
+    assert {codes[name] for name in SITES} == {0}
+    recorded = [record.round for record in RunDirectory(demo).rounds() if record.aggregated]
+    assert recorded == [1, 2, 3, 4, 5, 6]
+
+
+def _kill(words: str) -> None:
+    victims = [process for process in _ours() if words in " ".join(process.cmdline())]
+    assert victims, words
+    for process in victims:
+        process.kill()
+
+
+def test_the_held_out_hospital_never_trained_and_every_ledger_verifies(folder: Path) -> None:
+    demo = folder / "demo"
+    for name in SITES:
+        entries = list(Ledger.opened(demo / "sites" / name / "state" / "ledger").entries())
+        kinds = {entry.kind for entry in entries if entry.event == "reply"}
+        assert kinds == ({"query", "evaluate"} if name == "west" else {"query", "evaluate", "train"})
+        sent = {record.name for entry in entries for record in entry.records}
+        assert sent == ({"header"} if name == "west" else {"header", "generator", "discriminator"})
+    for record in RunDirectory(demo).rounds():
+        assert "west" not in {entry.site for entry in record.training}
+        assert {e.site for e in record.evaluation if e.outcome is Outcome.ACCEPTED} >= {"west"}
+
+
+def test_the_report_holds_the_figures_and_no_image(folder: Path) -> None:
+    demo = folder / "demo"
+    page = (demo / "report.html").read_text()
+    document = json.loads((demo / "report.json").read_text())
+    assert "west" in page
+    assert "−1000" in page
+    assert RunDirectory(demo).run_record().study_sha256 in page
+    assert not any(word in page for word in ("<img", "data:image", "<canvas", "http://", "https://"))
+    assert document
+
+
+def test_no_image_and_no_name_is_anywhere_at_the_coordinator(folder: Path) -> None:
+    """What the coordinator holds is text, weights and its own keys; no virtual patient's name or id is in it."""
+    demo = folder / "demo"
+    allowed = {".json", ".jsonl", ".toml", ".html", ".safetensors", ".log", ".crt", ".key", ".db", ".secret", ""}
+    for path in demo.rglob("*"):
+        if path.is_file() and "sites" not in path.relative_to(demo).parts:
+            assert path.suffix in allowed | {".db-wal", ".db-shm"}, path
+            assert b"VIRTUAL^" not in path.read_bytes(), path
+
+
+def test_patients_pages_are_private_to_the_site(folder: Path) -> None:
+    page = folder / "demo" / "sites" / "west" / "state" / "cases.html"
+    assert page.stat().st_mode & 0o077 == 0
+    assert "data:image" in page.read_text()
+
+
+def test_a_second_demo_works_in_the_same_place(folder: Path, study_path: Path) -> None:
+    study_path.write_text(study_path.read_text().replace("rounds = 6", "rounds = 1"))
+    demo = _demo(folder, study_path)
+    assert demo.wait(400) == 0, (folder / "demo.log").read_text()
+    assert _ours() == []
+    figures = json.loads((folder / "demo" / "demo.json").read_text())
+    assert figures["rounds"] == 1
+    assert figures["held_out"] == "west"
