@@ -19,7 +19,7 @@ from server.rounds import EventLog, RunDirectory, prepare_run
 from server.settings import CoordinatorSettings
 
 RESTARTS = 5
-STOP_S = 4.0
+STOP_S = 3.0
 POLL_S = 0.3
 WORTH_ANOTHER_START = {ExitCode.INTERRUPTED, ExitCode.SUPERLINK_FAILED, ExitCode.COORDINATOR_UNREACHABLE}
 

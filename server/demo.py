@@ -30,7 +30,7 @@ from server.memory import PeakMemory
 from server.run_view import RunView
 
 MARKER = ".tomoray-demo"
-STOP_S = 7.0
+STOP_S = 6.0
 POLL_S = 0.3
 WRITERS = 2
 

@@ -80,10 +80,8 @@ def run_rounds(order: RoundOrder) -> None:
             events=EventLog(directory.events),
         )
         report = LiveReport(context)
-        try:
-            RoundLoop(context, record, wait_for_sites_s=order.wait_for_sites_s, on_round=report.refresh).run()
-        finally:
-            report.write()
+        RoundLoop(context, record, wait_for_sites_s=order.wait_for_sites_s, on_round=report.refresh).run()
+        report.write()
 
 
 def _largest_reply_bytes(study: Study) -> int:

@@ -9,22 +9,25 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from client.archive.decoding import AIR_HU, SliceStack, block_mean
+from client.archive.decoding import AIR_HU, SliceStack, Volume, block_mean
 
 TISSUE_HU = -300.0
 BONE_HU = 250.0
 SKIN_MARGIN_MM = 3.0
-OPENINGS_MM = (4.0, 9.0, 18.0)
+OPENING_MM = 4.0
+PARTING_MM = 21.0
+CORNER_ML = 150.0
 WIDEST_BODY_MM = 210.0
 APPENDAGE_ML = 15.0
 SKULL_CLOSING_MM = 10.0
 CAVITY_ML = 100.0
-_WORKING_MM = 2.4
+_WORKING_MM = 3.0
 _CAVITY_BELOW_VERTEX_MM = 74.0
 _CAVITY_IN_CUT_HEAD_MM = 25.0
 
 Mask = NDArray[np.bool_]
 Point = NDArray[np.float64]
+Blocks = tuple[int, int, int]
 _IN_PLANE = ndimage.generate_binary_structure(3, 1) & np.array([False, True, False])[:, None, None]
 _EVERY_SIDE = ndimage.generate_binary_structure(3, 1)
 
@@ -50,46 +53,65 @@ class Body:
 def find_body(stack: SliceStack) -> Body | None:
     """The patient without table and headrest, with a margin of 3 mm for the skin; None if there is no tissue.
 
-    Tissue is opened in-plane, which takes off thin shells, and the largest part that stays is the body. If the result
-    is wider than a head in most slices, a table still hangs on it, and a larger opening is tried. Small parts that
-    touch the body, such as ears, are given back.
+    Tissue is opened in-plane, which takes off thin shells, and the largest part that stays is the body. If that is
+    wider than a head in most slices, a table hangs on it: it is eroded until it breaks, and the part with the most bone
+    is grown back with its corners. Small parts that touch the body, such as ears, are given back.
     """
-    factor = _factor(stack)
-    coarse = replace(stack, hu=block_mean(stack.hu, (1, factor, factor)))
-    pixel_mm = factor * min(stack.voxel_mm[1:])
-    core = _core(coarse.hu > TISSUE_HU, pixel_mm, factor * stack.voxel_mm[2])
+    blocks = _blocks(stack)
+    hu = block_mean(stack.hu, blocks)
+    slice_mm, row_mm, column_mm = (step * size for step, size in zip(stack.voxel_mm, blocks, strict=True))
+    pixel_mm = min(row_mm, column_mm)
+    voxel_ml = slice_mm * row_mm * column_mm / 1000.0
+    core = _core(hu, pixel_mm, column_mm, voxel_ml)
     if not core.any():
         return None
-    voxel_ml = float(np.prod(stack.voxel_mm)) * factor**2 / 1000.0
-    solid = core | _appendages(coarse.hu > TISSUE_HU, core, voxel_ml)
-    skin = ndimage.binary_dilation(solid, _IN_PLANE, iterations=_pixels(SKIN_MARGIN_MM, pixel_mm))
-    coarse.hu[~skin] = AIR_HU
-    cavity = _largest(_enclosed(coarse.hu > BONE_HU, pixel_mm))
+    skin = core | _appendages(hu > TISSUE_HU, core, APPENDAGE_ML / voxel_ml)
+    skin = ndimage.binary_dilation(skin, _IN_PLANE, iterations=_pixels(SKIN_MARGIN_MM, pixel_mm))
+    hu[~skin] = AIR_HU
+    cavity = _largest(_enclosed(hu > BONE_HU, pixel_mm))
     cavity_ml = float(cavity.sum()) * voxel_ml
-    guesses = _guesses(stack, factor, core, cavity if cavity_ml >= CAVITY_ML else None)
-    return Body(_masked(stack, skin, factor), float(core.sum()) * voxel_ml, cavity_ml, guesses)
+    guesses = _guesses(stack, blocks, core, cavity if cavity_ml >= CAVITY_ML else None)
+    return Body(_masked(stack, skin, blocks), float(core.sum()) * voxel_ml, cavity_ml, guesses)
 
 
-def _factor(stack: SliceStack) -> int:
-    return max(1, round(_WORKING_MM / max(stack.voxel_mm[1:])))
+def _blocks(stack: SliceStack) -> Blocks:
+    """Voxels along (slice, row, column) in one working voxel."""
+    along, down, across = (max(1, round(_WORKING_MM / step)) for step in stack.voxel_mm)
+    return along, down, across
 
 
-def _masked(stack: SliceStack, skin: Mask, factor: int) -> SliceStack:
-    """The stack with air outside a mask given on blocks of pixels."""
-    fine = skin.repeat(factor, axis=1).repeat(factor, axis=2)
+def _masked(stack: SliceStack, skin: Mask, blocks: Blocks) -> SliceStack:
+    """The stack with air outside a mask given on blocks of voxels."""
     hu = np.full_like(stack.hu, AIR_HU)
-    rows, columns = fine.shape[1:]
-    np.copyto(hu[:, :rows, :columns], stack.hu[:, :rows, :columns], where=fine)
+    # What lies beyond the last whole block follows that block.
+    plane, row, column = (
+        np.minimum(np.arange(length) // size, count - 1)
+        for length, size, count in zip(hu.shape, blocks, skin.shape, strict=True)
+    )
+    for index, block in enumerate(plane):
+        np.copyto(hu[index], stack.hu[index], where=skin[block][row][:, column])
     return replace(stack, hu=hu)
 
 
-def _core(tissue: Mask, pixel_mm: float, column_mm: float) -> Mask:
-    core = np.zeros_like(tissue)
-    for opening_mm in OPENINGS_MM:
-        core = _largest(ndimage.binary_opening(tissue, _IN_PLANE, iterations=_pixels(opening_mm, pixel_mm)))
-        if not _is_wide(core, column_mm):
-            break
+def _core(hu: Volume, pixel_mm: float, column_mm: float, voxel_ml: float) -> Mask:
+    """The body without its thin parts, freed from a table it lies on."""
+    tissue = hu > TISSUE_HU
+    core = _largest(ndimage.binary_opening(tissue, _IN_PLANE, iterations=_pixels(OPENING_MM, pixel_mm)))
+    if _is_wide(core, column_mm):
+        part = _boniest_part(core, hu > BONE_HU, _pixels(PARTING_MM, pixel_mm))
+        core = part | _appendages(core, part, CORNER_ML / voxel_ml)
     return core
+
+
+def _boniest_part(tissue: Mask, bone: Mask, reach: int) -> Mask:
+    """Of the parts that an erosion leaves, the one with the most bone around it, grown back to where it was eroded."""
+    parts, count = ndimage.label(ndimage.binary_erosion(tissue, _IN_PLANE, iterations=reach))
+    if count == 0:
+        return tissue
+    around = ndimage.grey_dilation(parts, size=(1, 2 * reach + 3, 2 * reach + 3))
+    boniest = int(np.bincount(around[bone & (around > 0)], minlength=count + 1).argmax())
+    grown: Mask = ndimage.binary_dilation(parts == boniest, _IN_PLANE, iterations=reach)
+    return grown
 
 
 def _is_wide(core: Mask, column_mm: float) -> bool:
@@ -99,13 +121,13 @@ def _is_wide(core: Mask, column_mm: float) -> bool:
     return bool(widths) and float(np.median(widths)) * column_mm > WIDEST_BODY_MM
 
 
-def _appendages(tissue: Mask, core: Mask, voxel_ml: float) -> Mask:
+def _appendages(tissue: Mask, core: Mask, most_voxels: float) -> Mask:
     """Small parts of the tissue that touch the core."""
     labels, count = ndimage.label(tissue & ~core)
     sizes = np.bincount(labels.ravel(), minlength=count + 1)
     near = ndimage.binary_dilation(core, _EVERY_SIDE)
     touching = np.bincount(labels[near], minlength=count + 1) > 0
-    wanted = touching & (sizes * voxel_ml <= APPENDAGE_ML)
+    wanted = touching & (sizes <= most_voxels)
     wanted[0] = False
     kept: Mask = wanted[labels]
     return kept
@@ -116,34 +138,43 @@ def _enclosed(bone: Mask, pixel_mm: float) -> Mask:
     reach = _pixels(SKULL_CLOSING_MM, pixel_mm)
     padded = np.pad(bone, ((0, 0), (reach + 1,) * 2, (reach + 1,) * 2))
     closed = ndimage.binary_closing(padded, _IN_PLANE, iterations=reach)
-    labels, _ = ndimage.label(~closed, _IN_PLANE)
-    outside = np.unique(np.concatenate([labels[:, 0].ravel(), labels[:, -1].ravel()]))
-    inside = ~padded & ~np.isin(labels, outside[outside > 0])
+    labels, count = ndimage.label(~closed, _IN_PLANE)
+    surrounded = np.ones(count + 1, dtype=bool)
+    surrounded[np.unique(labels[:, 0])] = False
+    # Label 0 is the closed bone itself: where it was not bone before, it is part of the inside.
+    surrounded[0] = True
+    inside = surrounded[labels] & ~padded
     core = ndimage.binary_opening(inside, _IN_PLANE, iterations=_pixels(5.0, pixel_mm))
     cropped: Mask = core[:, reach + 1 : -(reach + 1), reach + 1 : -(reach + 1)]
     return cropped
 
 
-def _guesses(stack: SliceStack, factor: int, core: Mask, cavity: Mask | None) -> tuple[Point, ...]:
+def _guesses(stack: SliceStack, blocks: Blocks, core: Mask, cavity: Mask | None) -> tuple[Point, ...]:
     """The cavity's middle if there is one, then where the brain lies below a whole and below a cut vertex."""
-    above = stack.normal[2] >= 0
+    guesses = [] if cavity is None else [_place_mm(stack, _middle(cavity), blocks)]
     held = np.flatnonzero(core.any(axis=(1, 2)))
-    top = int(held[-1] if above else held[0])
-    guesses = [] if cavity is None else [_place_mm(stack, ndimage.center_of_mass(cavity), factor)]
-    depth_mm = np.abs(stack.positions_mm - stack.positions_mm[top])
-    near_top = np.where((depth_mm < 150.0)[:, None, None], core, np.False_)
-    middle = _place_mm(stack, ndimage.center_of_mass(near_top), factor)
-    top_z = _place_mm(stack, (float(top), *ndimage.center_of_mass(core[top])), factor)[2]
+    top = int(held[-1] if stack.normal[2] >= 0 else held[0])
+    reach = round(150.0 / (stack.voxel_mm[0] * blocks[0]))
+    near_top = core[max(top - reach, 0) : top + 1] if stack.normal[2] >= 0 else core[top : top + reach + 1]
+    _, down, across = _middle(near_top)
+    x, y, z = _place_mm(stack, (float(top), down, across), blocks)
     depths_mm = (_CAVITY_BELOW_VERTEX_MM, _CAVITY_IN_CUT_HEAD_MM)
-    return (*guesses, *(np.array([middle[0], middle[1], top_z - depth]) for depth in depths_mm))
+    return (*guesses, *(np.array([x, y, z - depth]) for depth in depths_mm))
 
 
-def _place_mm(stack: SliceStack, index: tuple[float, ...], factor: int) -> Point:
-    """LPS of a fractional (slice, row, column) index into the stack averaged in-plane by a factor."""
-    along, row, column = index
+def _middle(mask: Mask) -> tuple[float, float, float]:
+    """Mean index along each axis of the voxels in a mask."""
+    total = float(mask.sum())
+    sums = [mask.sum(axis=tuple(other for other in range(3) if other != axis)) for axis in range(3)]
+    along, down, across = (float(counts @ np.arange(len(counts))) / total for counts in sums)
+    return along, down, across
+
+
+def _place_mm(stack: SliceStack, index: tuple[float, float, float], blocks: Blocks) -> Point:
+    """LPS of a fractional (slice, row, column) index into the stack averaged in blocks."""
+    along, row, column = (place * size + (size - 1) / 2 for place, size in zip(index, blocks, strict=True))
     origin = np.array([np.interp(along, np.arange(len(stack.hu)), axis) for axis in stack.origins_mm.T])
-    shift = (factor - 1) / 2
-    place: Point = origin + (row * factor + shift) * stack.row_mm + (column * factor + shift) * stack.column_mm
+    place: Point = origin + row * stack.row_mm + column * stack.column_mm
     return place
 
 

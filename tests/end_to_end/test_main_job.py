@@ -68,18 +68,13 @@ def study_path(folder: Path, small_study: str) -> Path:
 
 
 def _demo(folder: Path, study_path: Path) -> subprocess.Popen[bytes]:
-    output = (folder / "demo.log").open("ab")
-    command = [
-        BIN / "tomoray-coordinator",
-        "demo",
-        "--study",
-        study_path,
-        "--output",
-        folder / "demo",
-        "--patients",
-        "3",
-    ]
-    return subprocess.Popen(list(map(str, command)), stdout=output, stderr=output, start_new_session=True)
+    options = ["--study", study_path, "--output", folder / "demo", "--patients", "3"]
+    return _start(folder / "demo.log", BIN / "tomoray-coordinator", "demo", *options)
+
+
+def _start(log: Path, *command: object) -> subprocess.Popen[bytes]:
+    with log.open("ab") as output:
+        return subprocess.Popen(list(map(str, command)), stdout=output, stderr=output)
 
 
 def test_ctrl_c_in_mid_round_stops_everything_within_ten_seconds(folder: Path, study_path: Path) -> None:
@@ -100,13 +95,12 @@ def test_the_interrupted_run_resumes_through_kills_of_every_kind_of_process(fold
     processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(name: str) -> None:
-        log = (folder / f"{name}.log").open("ab")
-        arguments = (
-            [BIN / "tomoray-coordinator", "start", "--settings", demo / "coordinator.toml"]
+        program, settings = (
+            ("tomoray-coordinator", demo / "coordinator.toml")
             if name == "coordinator"
-            else [BIN / "tomoray-site", "start", "--settings", demo / "sites" / name / "site.toml"]
+            else ("tomoray-site", demo / "sites" / name / "site.toml")
         )
-        processes[name] = subprocess.Popen(list(map(str, arguments)), stdout=log, stderr=log)
+        processes[name] = _start(folder / f"{name}.log", BIN / program, "start", "--settings", settings)
 
     try:
         for name in ("coordinator", *SITES):
