@@ -53,6 +53,22 @@ def virtual_archive(
     write_archive(folder, patients=patients, style=style, seed=seed, head=head, matrix=matrix)
 
 
+@app.command()
+def synthesize(
+    settings: Settings,
+    study: Annotated[Path, typer.Option(help="An approved study (TOML).")],
+    weights: Annotated[Path, typer.Option(help="generator.safetensors of a run's checkpoint.")],
+    output: Annotated[Path, typer.Option(help="New folder for the DICOM series.")],
+    cases: Annotated[int, typer.Option(min=1, help="Write at most this many.")] = 10,
+) -> None:
+    """Write synthetic CT of this site's evaluation cases as DICOM, marked for research only. It stays here."""
+    from client.settings import SiteSettings
+    from client.synthetic_archive import synthesize_cases
+
+    for folder in synthesize_cases(SiteSettings.from_toml(settings), study, weights, output, cases):
+        typer.echo(folder)
+
+
 @ledger_app.command("verify")
 def ledger_verify(state: State) -> None:
     """Verify the chain of everything that left."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
+import pydicom
 import pytest
 
 from client.gate import Ledger
@@ -168,6 +169,19 @@ def test_patients_pages_are_private_to_the_site(folder: Path) -> None:
     page = folder / "demo" / "sites" / "west" / "state" / "cases.html"
     assert page.stat().st_mode & 0o077 == 0
     assert "data:image" in page.read_text()
+
+
+def test_a_researcher_at_a_site_gets_synthetic_ct_as_dicom(folder: Path, study_path: Path) -> None:
+    demo = folder / "demo"
+    weights = next((demo / "checkpoints").glob("round-000006/generator.safetensors"))
+    options = ["--study", study_path, "--weights", weights, "--output", folder / "synthetic", "--cases", "1"]
+    settings = demo / "sites" / "west" / "site.toml"
+    done = _start(folder / "synthesize.log", BIN / "tomoray-site", "synthesize", "--settings", settings, *options)
+    assert done.wait(120) == 0, (folder / "synthesize.log").read_text()
+    slices = [pydicom.dcmread(path) for path in sorted((folder / "synthetic").rglob("*.dcm"))]
+    assert len(slices) == 32
+    assert {str(dataset.ImageType[0]) for dataset in slices} == {"DERIVED"}
+    assert all("RESEARCH" in str(dataset.SeriesDescription).upper() for dataset in slices)
 
 
 def test_a_second_demo_works_in_the_same_place(folder: Path, study_path: Path) -> None:
