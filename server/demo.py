@@ -48,9 +48,9 @@ class VirtualHospital:
 
 
 HOSPITALS = (
-    VirtualHospital("north", Role.TRAIN, "toshiba", 14, 101),
-    VirtualHospital("east", Role.TRAIN, "ge-hispeed", 14, 202),
-    VirtualHospital("south", Role.TRAIN, "siemens", 14, 303),
+    VirtualHospital("north", Role.TRAIN, "toshiba", 16, 101),
+    VirtualHospital("east", Role.TRAIN, "ge-hispeed", 16, 202),
+    VirtualHospital("south", Role.TRAIN, "siemens", 16, 303),
     VirtualHospital("west", Role.EVALUATE, "picker-rt", 8, 404),
 )
 
