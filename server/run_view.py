@@ -53,7 +53,7 @@ class _Scene:
             case "round_started":
                 self.state = "training"
             case "trained":
-                line.last = f"G {event.values['generator']:.3f}  D {event.values['discriminator']:.3f}"
+                line.last = _losses(event)
                 return f"{head} {event.site} trained: {line.last}"
             case "aggregated":
                 self.state = "evaluating"
@@ -77,6 +77,12 @@ class _Scene:
             if line.role == "evaluate":
                 self.held_out.append((event.round, event.site, psnr_db, ssim))
         return f"{head} {event.site} evaluated: {line.last}"
+
+
+def _losses(event: Event) -> str:
+    """Losses of G and, once it plays, of D."""
+    generator, discriminator = event.values["generator"], event.values["discriminator"]
+    return f"G {generator:.4f}" + (f"  D {discriminator:.4f}" if discriminator else "")
 
 
 @final

@@ -163,7 +163,10 @@ def judge_scale(stack: SliceStack) -> VerdictCode:
 
 
 def judge_alignment(alignment: Alignment) -> VerdictCode:
-    """``ACCEPTED``, or why what was aligned is no whole head: skull first, then extent, then contents, then fit."""
+    """``ACCEPTED``, or why what was aligned is no whole head: skull first, then extent, then contents, then fit.
+
+    A phantom that has skull, brain and face in true HU passes: content cannot tell it from a patient.
+    """
     if alignment.skull_share < SKULL_SHARE:
         return VerdictCode.NOT_A_HEAD
     if alignment.brain_seen_share < BRAIN_SEEN_SHARE:
