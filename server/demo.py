@@ -118,6 +118,10 @@ class Demo:
     def _sources(self) -> list[Path | None]:
         if self._plan.ct is None:
             return [None] * len(HOSPITALS)
+        if len(self._plan.heads) != len(HOSPITALS):
+            what = f"{len(self._plan.heads)} heads for {len(HOSPITALS)} hospitals"
+            mend = "name one prefix for each hospital, separated by commas"
+            raise Refusal(ExitCode.SETTINGS_INVALID, what, where="--heads", mend=mend)
         return [find_head(self._plan.ct, prefix) for prefix in self._plan.heads]
 
     def _clear(self) -> None:
@@ -149,18 +153,10 @@ class Demo:
 
     def _archive_command(self, hospital: VirtualHospital, source: Path | None) -> tuple[list[str], Path]:
         folder = make_folder(self._site(hospital))
-        command = [
-            *_command("tomoray-site"),
-            *("virtual-archive", str(folder / "archive")),
-            *(
-                "--patients",
-                str(self._plan.patients or hospital.patients),
-                "--style",
-                hospital.style,
-                "--seed",
-                str(hospital.seed),
-            ),
-        ]
+        patients = self._plan.patients or hospital.patients
+        options = {"--patients": patients, "--style": hospital.style, "--seed": hospital.seed}
+        command = [*_command("tomoray-site"), "virtual-archive", str(folder / "archive")]
+        command += [str(word) for option in options.items() for word in option]
         if source is not None:
             command += ["--head", str(source.resolve())]
         return command, folder / "archive.log"

@@ -1,6 +1,8 @@
 """CT scanners of the stand-in archives: how a head becomes the slices that a given scanner would have stored.
 
-Values are those measured on head CTs of the scanners named: slice, pixel, noise, tilt and padding.
+Slice spacing, noise, tilt and tube voltage were measured on head CTs of the scanners named; pixel sizes, kernels and
+padding of the Toshiba and GE HiSpeed styles were read from their headers. MTF, noise correlation, tables and the other
+styles' kernels and padding are plausible choices.
 """
 
 from __future__ import annotations
