@@ -106,7 +106,8 @@ class Demo:
         self._write_archives(sources)
         self._write_settings()
         self._federate()
-        figures = demo_figures(self._root, study, time.monotonic() - started, self._memory.peak_bytes)
+        seconds, real = time.monotonic() - started, self._plan.ct is not None
+        figures = demo_figures(self._root, study, seconds, self._memory.peak_bytes, real_heads=real)
         write_atomic(self._root / "demo.json", figures.model_dump_json(indent=1).encode(), mode=0o644)
         show_figures(figures, self._console)
         pages = [self._site(hospital) / "state" / "cases.html" for hospital in HOSPITALS]

@@ -31,5 +31,5 @@ def test_dicom_is_taken_before_nifti_and_the_prefix_decides(tmp_path: Path) -> N
 
 def test_a_run_without_held_out_evaluation_has_no_figures(tmp_path: Path, study) -> None:
     with pytest.raises(Refusal) as caught:
-        demo_figures(tmp_path, study, 1.0, 1)
+        demo_figures(tmp_path, study, 1.0, 1, real_heads=False)
     assert caught.value.code is ExitCode.RUN_INVALID
