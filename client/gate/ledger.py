@@ -62,22 +62,23 @@ class Ledger:
 
     Args:
         folder: holds ``ledger.jsonl`` and ``ledger.head``; created where absent.
+        recover: cut a torn last line off; without it nothing is written, and the torn line is passed over.
 
     Raises:
         Refusal: ``LEDGER_BROKEN`` if what stands there does not verify.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, recover: bool = True) -> None:
         self.path = make_folder(folder) / "ledger.jsonl"
         self._head_path = folder / "ledger.head"
-        torn = self._cut_torn_line()
+        torn = recover and self._cut_torn_line()
         self._sequence, self._head = self._verify()
         if torn:
             self.append("recovered", kind="", message="", header="", records=())
 
     @classmethod
     def opened(cls, folder: Path) -> Self:
-        """An existing ledger, verified.
+        """An existing ledger, verified and left as it is: the site's own process may be writing to it.
 
         Raises:
             Refusal: ``SETTINGS_INVALID`` if there is none, ``LEDGER_BROKEN`` if it does not verify.
@@ -85,7 +86,7 @@ class Ledger:
         if not (folder / "ledger.jsonl").exists():
             mend = "name the 'state' folder of a site that was started"
             raise Refusal(ExitCode.SETTINGS_INVALID, "no ledger", where=str(folder), mend=mend)
-        return cls(folder)
+        return cls(folder, recover=False)
 
     def append(
         self,
@@ -123,6 +124,8 @@ class Ledger:
             return
         with self.path.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
+                if not line.endswith(b"\n"):
+                    return
                 try:
                     yield LedgerEntry.model_validate_json(line)
                 except ValidationError as error:

@@ -70,6 +70,15 @@ def test_a_torn_last_line_is_cut_and_the_cut_is_recorded(tmp_path: Path) -> None
     assert [entry.event for entry in entries] == ["reply", "reply", "recovered"]
 
 
+def test_looking_at_a_ledger_in_use_changes_nothing(tmp_path: Path) -> None:
+    path = _filled(tmp_path, 2).path
+    with path.open("a") as stream:
+        stream.write('{"sequence":3,"at":"2026')
+    before = path.read_bytes()
+    assert len(list(Ledger.opened(tmp_path).entries())) == 2
+    assert path.read_bytes() == before
+
+
 def test_a_kill_between_line_and_head_is_recovered(tmp_path: Path) -> None:
     ledger = _filled(tmp_path, 2)
     head = (tmp_path / "ledger.head").read_bytes()
