@@ -40,10 +40,11 @@ def parse_document(model: type[Model], text: str, where: str, code: ExitCode) ->
     except RecursionError as error:
         raise Refusal(code, "nested too deeply", where=where, mend="remove the nesting") from error
     except ValidationError as error:
-        raise _first_fault(error, where, code) from error
+        raise first_fault(error, where, code) from error
 
 
-def _first_fault(error: ValidationError, where: str, code: ExitCode) -> Refusal:
+def first_fault(error: ValidationError, where: str, code: ExitCode) -> Refusal:
+    """The first field that does not fit, in one line; the value itself is never quoted."""
     fault = error.errors(include_url=False, include_input=False)[0]
     field = ".".join(str(part) for part in fault["loc"]) or "document"
     if fault["type"] == "extra_forbidden":

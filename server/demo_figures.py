@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from common.errors import ExitCode, Refusal
-from common.exchange import Role
+from common.exchange import Role, means_by_name
 from common.study import Study
 from server.rounds import RoundRecord, RunDirectory
 
@@ -117,10 +117,6 @@ def _mean_volume(figures: DemoFigures) -> str:
 def _held_out(record: RoundRecord) -> tuple[str, dict[str, float]] | None:
     for evaluation in record.evaluation:
         if evaluation.role is Role.EVALUATE and evaluation.methods:
-            metrics = {
-                f"{method.method}.{name}": sums.total / sums.cases
-                for method in evaluation.methods
-                for name, sums in method.metrics.items()
-            }
+            metrics = means_by_name(evaluation.methods)
             return evaluation.site, metrics | {"generator.cases": float(evaluation.cases)}
     return None

@@ -81,8 +81,8 @@ class _Scene:
 
 def _losses(event: Event) -> str:
     """Losses of G and, once it plays, of D."""
-    generator, discriminator = event.values["generator"], event.values["discriminator"]
-    return f"G {generator:.4f}" + (f"  D {discriminator:.4f}" if discriminator else "")
+    discriminator = event.values.get("discriminator")
+    return f"G {event.values['generator']:.4f}" + ("" if discriminator is None else f"  D {discriminator:.4f}")
 
 
 @final

@@ -29,13 +29,13 @@ WEIGHT_DECAY = 1e-4
 @final
 @dataclass(frozen=True)
 class StepLosses:
-    """Losses of one step; ``generator`` is the weighted sum that was minimised."""
+    """Losses of one step; ``generator`` is the weighted sum that was minimised. None: the game was not played."""
 
     generator: float
     reconstruction: float
     reprojection: float
-    adversarial: float
-    discriminator: float
+    adversarial: float | None
+    discriminator: float | None
 
 
 @final
@@ -83,12 +83,15 @@ class Adversary:
         predicted = self.generator(radiographs)
         reconstruction = reconstruction_loss(predicted, target, self.study.window, options)
         reprojection = reprojection_loss(self._projection.project(predicted), integrals, scale)
-        fooling = judging = torch.zeros((), device=self.device)
+        fooling: Tensor | None = None
+        judging: Tensor | None = None
         if discriminator is not None:
             discriminator.requires_grad_(False)
             fooling = generator_adversarial_loss(discriminator(predicted, radiographs))
             discriminator.requires_grad_(True)
-        total = reconstruction + options.reprojection_weight * reprojection + options.adversarial_weight * fooling
+        total = reconstruction + options.reprojection_weight * reprojection
+        if fooling is not None:
+            total = total + options.adversarial_weight * fooling
         rate = options.lr_generator * self._schedule.factor(global_step)
         if not self._move(self.generator, self.optimiser_g, total, rate):
             return None
@@ -97,8 +100,13 @@ class Adversary:
             rate = options.lr_discriminator * self._schedule.decay(global_step)
             if not self._move(discriminator, self.optimiser_d, judging, rate):
                 return None
-        values = (total, reconstruction, reprojection, fooling, judging)
-        return StepLosses(*(float(value.detach()) for value in values))
+        return StepLosses(
+            generator=float(total.detach()),
+            reconstruction=float(reconstruction.detach()),
+            reprojection=float(reprojection.detach()),
+            adversarial=None if fooling is None else float(fooling.detach()),
+            discriminator=None if judging is None else float(judging.detach()),
+        )
 
     @staticmethod
     def _judging(discriminator: nn.Module, real: Tensor, generated: Tensor, radiographs: Tensor) -> Tensor:

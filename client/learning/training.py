@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
@@ -154,13 +154,16 @@ class LocalTrainer:
 
 
 def _means(counted: list[StepLosses]) -> TrainLosses:
-    """Means over steps; zero where no step counted."""
-    columns = zip(*(astuple(losses) for losses in counted), strict=True) if counted else [(0.0,)] * 5
-    generator, reconstruction, reprojection, adversarial, discriminator = (sum(c) / len(c) for c in columns)
+    """Means over the steps that have a loss; zero where no step counted."""
     return TrainLosses(
-        generator=generator,
-        reconstruction=reconstruction,
-        reprojection=reprojection,
-        adversarial=adversarial,
-        discriminator=discriminator,
+        generator=_mean(losses.generator for losses in counted) or 0.0,
+        reconstruction=_mean(losses.reconstruction for losses in counted) or 0.0,
+        reprojection=_mean(losses.reprojection for losses in counted) or 0.0,
+        adversarial=_mean(losses.adversarial for losses in counted),
+        discriminator=_mean(losses.discriminator for losses in counted),
     )
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None

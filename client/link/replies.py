@@ -12,7 +12,7 @@ from typing import final
 
 from torch import Tensor
 
-from common.exchange import TrainReply, TrainRequest
+from common.exchange import TrainReply, TrainRequest, joined, parted
 from common.files import make_folder, read_tensors, write_atomic, write_tensors
 
 KEPT_ROUNDS = 2
@@ -34,8 +34,7 @@ class FinishedReplies:
             broadcast: SHA-256 of the weights the training started from.
         """
         folder = make_folder(self._place(request))
-        flat = {f"{network}/{name}": t for network, tensors in weights.items() for name, t in tensors.items()}
-        write_tensors(folder / f"{broadcast}.safetensors", flat)
+        write_tensors(folder / f"{broadcast}.safetensors", joined(weights))
         write_atomic(folder / f"{broadcast}.json", reply.model_dump_json().encode())
         self._drop_old(request)
 
@@ -45,11 +44,7 @@ class FinishedReplies:
         if not header.exists():
             return None
         reply = TrainReply.model_validate_json(header.read_text(encoding="utf-8"))
-        weights: dict[str, dict[str, Tensor]] = {}
-        for key, tensor in read_tensors(header.with_suffix(".safetensors")).items():
-            network, name = key.split("/", 1)
-            weights.setdefault(network, {})[name] = tensor
-        return reply, weights
+        return reply, parted(read_tensors(header.with_suffix(".safetensors")))
 
     def _place(self, request: TrainRequest) -> Path:
         return self._folder / request.run / f"round-{request.round:06d}"

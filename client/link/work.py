@@ -22,6 +22,7 @@ from common.exchange import (
     Role,
     TrainReply,
     TrainRequest,
+    joined,
     weights_sha256,
 )
 from common.progress import Phase, ProgressFile, SiteProgress
@@ -93,7 +94,7 @@ class StudyWork:
         Raises:
             Refusal: ``TRAINING_DIVERGED``, ``DISK_FULL``.
         """
-        broadcast = weights_sha256({f"{n}/{k}": t for n, tensors in weights.items() for k, t in tensors.items()})
+        broadcast = weights_sha256(joined(weights))
         finished = self._replies.find(request, broadcast)
         if finished is not None:
             return finished

@@ -22,9 +22,19 @@ from common.exchange.messages import (
     TrainLosses,
     TrainReply,
     TrainRequest,
+    means_by_name,
 )
 from common.exchange.records import WEIGHT_RECORDS, pack, read_reply, read_request, unpack_weights
-from common.exchange.weights import Manifest, TensorSpec, Weights, manifest_of, weights_of, weights_sha256
+from common.exchange.weights import (
+    Manifest,
+    TensorSpec,
+    Weights,
+    joined,
+    manifest_of,
+    parted,
+    weights_of,
+    weights_sha256,
+)
 from common.roles import Role
 
 __all__ = [
@@ -49,10 +59,13 @@ __all__ = [
     "Weights",
     "build_network",
     "evaluate_manifests",
+    "joined",
     "manifest_of",
+    "means_by_name",
     "networks_that_travel",
     "on_the_wire",
     "pack",
+    "parted",
     "read_reply",
     "read_request",
     "train_manifests",

@@ -6,6 +6,7 @@ values out of bounds are refused.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated, Literal, final
 
@@ -97,14 +98,14 @@ class TrainRequest(_Message):
 
 @final
 class TrainLosses(BaseModel):
-    """Mean losses over a round's local steps."""
+    """Mean losses over a round's local steps; those of the adversarial game only where it was played."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
     generator: Finite
     reconstruction: Finite
     reprojection: Finite
-    adversarial: Finite
-    discriminator: Finite
+    adversarial: Finite | None = None
+    discriminator: Finite | None = None
 
 
 @final
@@ -137,6 +138,11 @@ class MetricSums(BaseModel):
     total: Finite
     total_of_squares: Annotated[float, Field(ge=0, le=1e18, allow_inf_nan=False)]
 
+    @property
+    def mean(self) -> float:
+        """Mean over the cases."""
+        return self.total / self.cases
+
 
 @final
 class MethodStatistics(BaseModel):
@@ -157,6 +163,11 @@ class EvaluateReply(_Message):
     suppressed: bool
     seconds: Seconds
     methods: Annotated[tuple[MethodStatistics, ...], Field(max_length=16, strict=False)]
+
+
+def means_by_name(methods: Iterable[MethodStatistics]) -> dict[str, float]:
+    """Means keyed ``method.metric``, e.g. ``generator.psnr_db``."""
+    return {f"{method.method}.{name}": sums.mean for method in methods for name, sums in method.metrics.items()}
 
 
 Request = RegisterRequest | TrainRequest | EvaluateRequest

@@ -7,8 +7,8 @@ from typing import Any
 
 from flwr.app import ArrayRecord, ConfigRecord, RecordDict
 from pydantic import BaseModel, TypeAdapter, ValidationError
+from torch import Tensor
 
-from common.errors import ExitCode, Refusal
 from common.exchange.messages import (
     EvaluateReply,
     EvaluateRequest,
@@ -20,7 +20,7 @@ from common.exchange.messages import (
     TrainReply,
     TrainRequest,
 )
-from common.exchange.weights import Manifest, Weights
+from common.exchange.weights import Manifest, Weights, exchange_refusal
 
 HEADER = "header"
 WEIGHT_RECORDS = ("generator", "discriminator")
@@ -43,7 +43,7 @@ def pack(message: Request | Reply, weights: Mapping[str, tuple[Manifest, Weights
     record = RecordDict({HEADER: ConfigRecord({"json": message.model_dump_json()})})
     for network, (manifest, values) in (weights or {}).items():
         if network not in WEIGHT_RECORDS:
-            raise _invalid("unknown network", network)
+            raise exchange_refusal("unknown network", network)
         record[network] = manifest.pack(values)
     return record
 
@@ -64,19 +64,19 @@ def read_reply(record: RecordDict, kind: Kind) -> Reply:
     return reply
 
 
-def unpack_weights(record: RecordDict, manifests: Mapping[str, Manifest]) -> dict[str, dict[str, Any]]:
+def unpack_weights(record: RecordDict, manifests: Mapping[str, Manifest]) -> dict[str, dict[str, Tensor]]:
     """Weights by network; the record must hold exactly the networks named.
 
     Raises:
         Refusal: ``EXCHANGE_INVALID`` if a network is missing, extra, or differs from its manifest.
     """
     if set(record) - {HEADER} != set(manifests):
-        raise _invalid("networks differ from the manifest", "weights")
-    unpacked: dict[str, dict[str, Any]] = {}
+        raise exchange_refusal("networks differ from the manifest", "weights")
+    unpacked: dict[str, dict[str, Tensor]] = {}
     for network, manifest in manifests.items():
         arrays = record[network]
         if not isinstance(arrays, ArrayRecord):
-            raise _invalid("not an array record", network)
+            raise exchange_refusal("not an array record", network)
         unpacked[network] = manifest.unpack(arrays)
     return unpacked
 
@@ -84,22 +84,14 @@ def unpack_weights(record: RecordDict, manifests: Mapping[str, Manifest]) -> dic
 def _read_header(record: RecordDict, adapter: TypeAdapter[Any]) -> Any:  # noqa: ANN401 - the adapter decides
     header = record.get(HEADER)
     if not isinstance(header, ConfigRecord) or list(header) != ["json"]:
-        raise _invalid("message has no header", HEADER)
+        raise exchange_refusal("message has no header", HEADER)
     text = header["json"]
     if not isinstance(text, str) or len(text) > MAX_HEADER_BYTES:
-        raise _invalid("header is not text or is too large", HEADER)
+        raise exchange_refusal("header is not text or is too large", HEADER)
     try:
         message: BaseModel = adapter.validate_json(text)
     except ValidationError as error:
         fault = error.errors(include_url=False, include_input=False)[0]
-        raise _invalid(f"header field {'.'.join(map(str, fault['loc'])) or 'json'}: {fault['type']}", HEADER) from error
+        field = ".".join(map(str, fault["loc"])) or "json"
+        raise exchange_refusal(f"header field {field}: {fault['type']}", HEADER) from error
     return message
-
-
-def _invalid(what: str, where: str) -> Refusal:
-    return Refusal(
-        ExitCode.EXCHANGE_INVALID,
-        what,
-        where=where,
-        mend="check that both sides run the same release and study",
-    )

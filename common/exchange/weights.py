@@ -99,7 +99,7 @@ class Manifest:
         """
         expected = dict(self.buckets())
         if list(record) != list(expected):
-            raise _invalid("bucket names differ from the manifest", self.network)
+            raise exchange_refusal("bucket names differ from the manifest", self.network)
         weights: dict[str, Tensor] = {}
         for name, specs in expected.items():
             weights.update(self._decode(name, specs, record[name]))
@@ -107,16 +107,16 @@ class Manifest:
 
     def _check_names(self, weights: Weights) -> None:
         if set(weights) != {spec.name for spec in self.tensors}:
-            raise _invalid("parameter names differ from the manifest", self.network)
+            raise exchange_refusal("parameter names differ from the manifest", self.network)
         for spec in self.tensors:
             if tuple(weights[spec.name].shape) != spec.shape:
-                raise _invalid("parameter shape differs from the manifest", spec.name)
+                raise exchange_refusal("parameter shape differs from the manifest", spec.name)
 
     def _encode(self, name: str, specs: tuple[TensorSpec, ...], weights: Weights) -> Array:
         flat = torch.cat([weights[s.name].detach().to("cpu", torch.float32).reshape(-1) for s in specs])
         flat = flat.to(_TORCH[self.dtype])
         if not bool(torch.isfinite(flat).all()):
-            raise _invalid("weights are not finite", name)
+            raise exchange_refusal("weights are not finite", name)
         data = flat.contiguous().view(torch.uint8).numpy().tobytes()
         return Array(self.dtype.value, (flat.numel(),), _STYPE[self.dtype], data)
 
@@ -128,12 +128,12 @@ class Manifest:
             _STYPE[self.dtype],
             (elements,),
         ):
-            raise _invalid("bucket type or shape differs from the manifest", name)
+            raise exchange_refusal("bucket type or shape differs from the manifest", name)
         if len(array.data) != elements * wire.itemsize:
-            raise _invalid("bucket size differs from the manifest", name)
+            raise exchange_refusal("bucket size differs from the manifest", name)
         flat = _numbers(array.data, wire).to(torch.float32)
         if not bool(torch.isfinite(flat).all()):
-            raise _invalid("weights are not finite", name)
+            raise exchange_refusal("weights are not finite", name)
         parts = torch.split(flat, [spec.elements for spec in specs])
         return {spec.name: part.reshape(spec.shape).clone() for spec, part in zip(specs, parts, strict=True)}
 
@@ -154,6 +154,20 @@ def weights_of(module: nn.Module) -> dict[str, Tensor]:
     return {n: p.detach().to("cpu", torch.float32, copy=True) for n, p in module.named_parameters()}
 
 
+def joined(networks: Mapping[str, Weights]) -> dict[str, Tensor]:
+    """Several networks' weights under one roof, keyed ``network/parameter``; :func:`parted` undoes it."""
+    return {f"{network}/{name}": tensor for network, weights in networks.items() for name, tensor in weights.items()}
+
+
+def parted(weights: Weights) -> dict[str, dict[str, Tensor]]:
+    """Weights by network from keys ``network/parameter``."""
+    networks: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in weights.items():
+        network, name = key.split("/", 1)
+        networks.setdefault(network, {})[name] = tensor
+    return networks
+
+
 def weights_sha256(weights: Weights) -> str:
     """SHA-256 over names, shapes and little-endian float32 values in name order."""
     digest = hashlib.sha256()
@@ -164,7 +178,8 @@ def weights_sha256(weights: Weights) -> str:
     return digest.hexdigest()
 
 
-def _invalid(what: str, where: str) -> Refusal:
+def exchange_refusal(what: str, where: str) -> Refusal:
+    """What breaks the wire contract, and where."""
     return Refusal(
         ExitCode.EXCHANGE_INVALID,
         what,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from common.documents import first_fault, read_document
 from common.errors import ExitCode, Refusal
 from common.roles import Role
 from common.trust import load_public_key, public_key_sha256
@@ -61,7 +61,7 @@ def admit(name: str, role: Role, public_key: bytes, *, where: str = "site") -> A
     try:
         return AdmittedSite(name=name, role=role, public_key=public_key.strip(), key_sha256=digest)
     except ValidationError as error:
-        raise _first_fault(error, where) from error
+        raise first_fault(error, where, ExitCode.SETTINGS_INVALID) from error
 
 
 def admit_all(sites: Iterable[AdmittedSite], *, where: str) -> tuple[AdmittedSite, ...]:
@@ -90,21 +90,9 @@ def read_admissions(path: Path) -> tuple[AdmittedSite, ...]:
         Refusal: ``SETTINGS_INVALID`` if the file is unreadable or an entry is wrong or repeated.
     """
     where = str(path)
-    try:
-        roll = _Roll.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        mend = "write one [[site]] table for each site"
-        raise _invalid(f"unreadable admissions ({type(error).__name__})", where, mend) from error
-    except ValidationError as error:
-        raise _first_fault(error, where) from error
+    roll = read_document(_Roll, path, ExitCode.SETTINGS_INVALID)
     sites = (admit(entry.name, entry.role, entry.public_key.encode(), where=where) for entry in roll.site)
     return admit_all(sites, where=where)
-
-
-def _first_fault(error: ValidationError, where: str) -> Refusal:
-    fault = error.errors(include_url=False, include_input=False)[0]
-    field = ".".join(str(part) for part in fault["loc"]) or "site"
-    return _invalid(f"{field}: {fault['msg']}", where, "correct this field")
 
 
 def _invalid(what: str, where: str, mend: str) -> Refusal:

@@ -56,7 +56,7 @@ def loss_curves(document: ReportDocument) -> FigureItem | None:
     """Mean losses of G and D at each training centre over the rounds; none before the first accepted training."""
     panels = [("generator", "Generator loss"), ("discriminator", "Discriminator loss")]
     by_loss = {loss: [c for c in document.losses if c.loss == loss] for loss, _ in panels}
-    shown = [(loss, title) for loss, title in panels if any(p.value for c in by_loss[loss] for p in c.points)]
+    shown = [(loss, title) for loss, title in panels if by_loss[loss]]
     if not shown:
         return None
 
@@ -72,7 +72,8 @@ def loss_curves(document: ReportDocument) -> FigureItem | None:
         for c in by_loss[loss]
     )
     caption = (
-        "Mean losses over each round's local steps, by training centre; a gap is a round without an accepted reply."
+        "Mean losses over each round's local steps, by training centre; a gap is a round without an accepted reply, "
+        "or one before the discriminator plays."
     )
     return FigureItem(name="losses", svg=drawn("losses", 0.5 + 1.9 * len(shown), paint), caption=caption, text=text)
 

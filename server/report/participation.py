@@ -157,10 +157,11 @@ def losses_of(recorded: RecordedRun) -> tuple[LossCurve, ...]:
 
 def _loss_points(rounds: Iterable[RoundRecord], site: str, loss: str) -> tuple[CurvePoint, ...]:
     return tuple(
-        CurvePoint(round=record.round, value=entry.losses.model_dump()[loss])
+        CurvePoint(round=record.round, value=value)
         for record in rounds
         for entry in record.training
         if entry.site == site and entry.losses is not None
+        if (value := entry.losses.model_dump()[loss]) is not None
     )
 
 

@@ -85,8 +85,7 @@ class _Usable:
         definition = metric_named(name, self._known)
         if sums.cases < self._minimum:
             return f"fewer than {self._minimum} cases"
-        mean = sums.total / sums.cases
-        if not definition.lowest - TOLERANCE <= mean <= definition.highest + TOLERANCE or not consistent(sums):
+        if not definition.lowest - TOLERANCE <= sums.mean <= definition.highest + TOLERANCE or not consistent(sums):
             return "no real values have these sums"
         return ""
 

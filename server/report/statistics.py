@@ -102,7 +102,7 @@ def pool(parts: Iterable[MetricSums]) -> MetricSums:
 
 def estimate(sums: MetricSums) -> Estimate:
     """Mean, SD and 95 % CI of the mean; the variance is computed from the sums in exact arithmetic."""
-    mean = sums.total / sums.cases
+    mean = sums.mean
     if sums.cases == 1:
         return Estimate(cases=1, mean=mean, sd=None, ci=None)
     spread = Fraction(sums.total_of_squares) - Fraction(sums.total) ** 2 / sums.cases

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from common.errors import ExitCode, Refusal
-from common.exchange import TrainReply, Weights
+from common.exchange import TrainReply, Weights, joined, parted
 from common.files import make_folder, read_tensors, write_atomic, write_tensors
 from common.study import Study
 
@@ -33,8 +33,7 @@ class IncomingReplies:
 
     def add(self, site: str, reply: TrainReply, weights: Mapping[str, Weights]) -> None:
         """Keep a checked reply. Raises ``Refusal`` where the disk does not take it."""
-        flat = {f"{network}/{name}": t for network, tensors in weights.items() for name, t in tensors.items()}
-        write_tensors(self._folder / f"{site}.safetensors", flat)
+        write_tensors(self._folder / f"{site}.safetensors", joined(weights))
         write_atomic(self._folder / f"{site}.json", reply.model_dump_json().encode())
 
     def replies(self) -> dict[str, TrainReply]:
@@ -48,12 +47,8 @@ class IncomingReplies:
         shares = {
             site: float(reply.cases if study.federation.weighting == "cases" else 1) for site, reply in replies.items()
         }
-        flat = weighted_mean((shares[site], read_tensors(self._folder / f"{site}.safetensors")) for site in replies)
-        weights: dict[str, dict[str, Tensor]] = {}
-        for key, tensor in flat.items():
-            network, name = key.split("/", 1)
-            weights.setdefault(network, {})[name] = tensor
-        return weights
+        mean = weighted_mean((shares[site], read_tensors(self._folder / f"{site}.safetensors")) for site in replies)
+        return parted(mean)
 
 
 def weighted_mean(contributions: Iterable[tuple[float, Weights]]) -> dict[str, Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import final
 
 from common.errors import Refusal
-from common.exchange import EvaluateReply, EvaluateRequest, Kind, Role, Weights, evaluate_manifests, pack
+from common.exchange import EvaluateRequest, Kind, Role, Weights, evaluate_manifests, means_by_name, pack
 from server.link import Answer
 from server.rounds.asking import content, outcome
 from server.rounds.context import RunContext
@@ -53,7 +53,8 @@ class EvaluationHalf:
         except Refusal as refusal:
             self._context.events.say("problem", round_number=request.round, site=site.name, detail=str(refusal))
             return SiteEvaluation(site=site.name, role=site.role, outcome=outcome(answer), reason=refusal.what)
-        self._context.events.say("evaluated", round_number=request.round, site=site.name, values=_means(reply))
+        means = means_by_name(reply.methods)
+        self._context.events.say("evaluated", round_number=request.round, site=site.name, values=means)
         return SiteEvaluation(
             site=site.name,
             role=site.role,
@@ -63,11 +64,3 @@ class EvaluationHalf:
             seconds=reply.seconds,
             methods=reply.methods,
         )
-
-
-def _means(reply: EvaluateReply) -> dict[str, float]:
-    return {
-        f"{method.method}.{name}": sums.total / sums.cases
-        for method in reply.methods
-        for name, sums in method.metrics.items()
-    }

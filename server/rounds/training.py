@@ -55,7 +55,7 @@ class TrainingHalf:
             say("problem", round_number=request.round, site=answer.site, detail=str(refusal))
             return SiteTraining(site=answer.site, outcome=outcome(answer), reason=refusal.what)
         incoming.add(answer.site, reply, weights)
-        say("trained", round_number=request.round, site=answer.site, values=reply.losses.model_dump())
+        say("trained", round_number=request.round, site=answer.site, values=reply.losses.model_dump(exclude_none=True))
         return _accepted(answer.site, reply)
 
 

@@ -55,7 +55,7 @@ def test_admissions_do_not_depend_on_their_order() -> None:
         ('[[site]]\nname = "north"\nrole = "train"\npublic_key = "x"\n', "not an OpenSSH public key"),
         ('[[site]]\nname = "North Hospital"\nrole = "train"\npublic_key = "x"\n', "name"),
         ('[[sites]]\nname = "north"\n', "sites"),
-        ("not toml", "unreadable"),
+        ("not toml", "not TOML"),
     ],
 )
 def test_a_wrong_entry_is_refused_by_its_field(tmp_path: Path, entry: str, match: str) -> None:

@@ -102,13 +102,28 @@ def test_training_without_a_discriminator_has_no_panel_for_it(make_run: Make) ->
     written = make_run(rounds=2)
     for index, record in enumerate(written.rounds):
         entries = tuple(
-            e.model_copy(update={"losses": e.losses.model_copy(update={"discriminator": 0.0})}) for e in record.training
+            e.model_copy(update={"losses": e.losses.model_copy(update={"discriminator": None})})
+            for e in record.training
         )
         written.rounds[index] = record.model_copy(update={"training": entries})
     written.write()
     item = loss_curves(document(written))
     assert item is not None
     assert "Discriminator" not in texts(item.svg)
+
+
+def test_rounds_before_the_discriminator_plays_are_a_gap_and_not_zero(make_run: Make) -> None:
+    written = make_run(rounds=4)
+    for index, record in enumerate(written.rounds[:2]):
+        entries = tuple(
+            e.model_copy(update={"losses": e.losses and e.losses.model_copy(update={"discriminator": None})})
+            for e in record.training
+        )
+        written.rounds[index] = record.model_copy(update={"training": entries})
+    written.write()
+    curves = [curve for curve in document(written).losses if curve.loss == "discriminator"]
+    assert curves
+    assert all(point.round > 2 for curve in curves for point in curve.points)
 
 
 @pytest.mark.parametrize("name", ["<script>alert(1)</script>", "$\\frac{1}{0}$", '"&<b>', "病院", "a\nb\x07"])
