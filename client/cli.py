@@ -45,12 +45,13 @@ def virtual_archive(
     head: Annotated[
         Path | None, typer.Option(help="Real head (DICOM folder, zip, or NIfTI) to deform; procedural without it.")
     ] = None,
+    head_id: Annotated[str, typer.Option(help="Of a folder of heads, the one whose name starts with ID_.")] = "",
     matrix: Annotated[int, typer.Option(min=64, max=1024, help="Pixels along an image's edge.")] = 256,
 ) -> None:
     """Write a stand-in archive of virtual patients as true DICOM CT series."""
     from client.virtual_archive import write_archive
 
-    write_archive(folder, patients=patients, style=style, seed=seed, head=head, matrix=matrix)
+    write_archive(folder, patients=patients, style=style, seed=seed, head=head, head_id=head_id, matrix=matrix)
 
 
 @app.command()

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import final
 
@@ -18,7 +15,8 @@ from client.link import Coordinator, LinkEvent, SiteApp, StudyWork, Workbench, s
 from client.settings import SiteSettings
 from common.errors import ExitCode, Refusal
 from common.exchange import RefusalCode
-from common.files import disk_refusals, make_folder
+from common.files import make_folder
+from common.processes import sole_process
 from common.progress import Phase, ProgressFile, SiteProgress
 from common.study import Study
 from common.trust import BUNDLE_SHA256
@@ -50,9 +48,9 @@ class Site:
         coordinator = self._coordinator()
         approvals = Approvals.of(settings.studies)
         torch.set_num_threads(settings.threads)
-        with sole_process(settings.state):
+        with sole_process(settings.state / "lock"):
             gate = Gate(Ledger(settings.state / "ledger"))
-            works = {sha: self._work(study) for sha, study in approvals.studies.items() if not self._stop.is_set()}
+            works = self._works(approvals)
             app = SiteApp(settings.role, approvals, gate, works_by_study(works))
             self._progress.write(SiteProgress(phase=Phase.WAITING))
             try:
@@ -78,6 +76,22 @@ class Site:
             state=self._settings.state,
         )
 
+    def _works(self, approvals: Approvals) -> dict[str, StudyWork]:
+        """The work of every approved study that has a cohort; without any, the first refusal stands."""
+        works: dict[str, StudyWork] = {}
+        first: Refusal | None = None
+        for sha256, study in approvals.studies.items():
+            try:
+                works[sha256] = self._work(study)
+            except Refusal as refusal:
+                if refusal.code is not ExitCode.COHORT_TOO_SMALL:
+                    raise
+                log.error("study %s is not served: %s", study.name, refusal)
+                first = first or refusal
+        if first is not None and not works:
+            raise first
+        return works
+
     def _work(self, study: Study) -> StudyWork:
         settings = self._settings
         cohort = build_cohort(settings.archive, study, settings.role, settings.state, self._on_cohort)
@@ -101,24 +115,6 @@ class Site:
         log.info("%s %s", event.kind.value, event.detail)
         if event.kind.value in ("replied", "connected"):
             self._progress.write(SiteProgress(phase=Phase.WAITING))
-
-
-@contextmanager
-def sole_process(state: Path) -> Iterator[None]:
-    """Holds the state folder for this process alone.
-
-    Raises:
-        Refusal: ``SETTINGS_INVALID`` if another process of this site holds it.
-    """
-    path = state / "lock"
-    with disk_refusals(path), path.open("w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            mend = "stop the other process, or give this one a state folder of its own"
-            what = "another process of this site is running"
-            raise Refusal(ExitCode.SETTINGS_INVALID, what, where=str(state), mend=mend) from error
-        yield
 
 
 def _read(path: Path, mend: str) -> bytes:

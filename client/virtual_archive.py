@@ -7,12 +7,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from client.archive import STYLES, write_virtual_archive
+from client.archive import STYLES, find_head, write_virtual_archive
 from common.errors import ExitCode, Refusal
 
 
-def write_archive(folder: Path, *, patients: int, style: str, seed: int, head: Path | None, matrix: int) -> None:
+def write_archive(
+    folder: Path, *, patients: int, style: str, seed: int, head: Path | None, head_id: str, matrix: int
+) -> None:
     """Write the archive and say what was written; ``style`` ``list`` names the scanner styles instead.
+
+    With ``head_id``, ``head`` is a folder of heads and the one whose name begins with ``<head_id>_`` is taken.
 
     Raises:
         Refusal: ``SETTINGS_INVALID`` for an unknown style, and what writing refuses.
@@ -33,7 +37,7 @@ def write_archive(folder: Path, *, patients: int, style: str, seed: int, head: P
             patients=patients,
             style=STYLES[style],
             seed=seed,
-            head=head,
+            head=find_head(head, head_id) if head and head_id else head,
             matrix=matrix,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )

@@ -1,21 +1,27 @@
-"""Child processes that never outlive their parent."""
+"""Processes: children that never outlive their parent, what they refused, and one process at a time."""
 
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO
 
+from common.errors import ExitCode, Refusal
 from common.files import disk_refusals
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
+_COMMAND = re.compile(r"^tomoray-[a-z]+: ")
 
 
 def start_child(
@@ -57,6 +63,34 @@ def stop_children(children: Sequence[subprocess.Popen[bytes]], patience_s: float
         _kill_group(child)
 
 
+@contextmanager
+def sole_process(lock: Path) -> Iterator[None]:
+    """Holds a lock file for this process alone; the kernel frees it however the process ends.
+
+    Raises:
+        Refusal: ``SETTINGS_INVALID`` if another process holds it; ``DISK_FULL`` or ``DISK_UNWRITABLE``.
+    """
+    with disk_refusals(lock):
+        stream = lock.open("ab")
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            what, where = "another process is at work here", str(lock.parent)
+            mend = "stop the other process, or give this one a state folder of its own"
+            raise Refusal(ExitCode.SETTINGS_INVALID, what, where=where, mend=mend) from error
+        yield
+
+
+def failure(status: int, log: Path) -> Refusal:
+    """What a child process that ended with ``status`` refused: the last line of its log, and its exit code."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
+    said = _COMMAND.sub("", lines[-1]) if lines else "it said nothing"
+    known = {int(code) for code in ExitCode}
+    code = ExitCode(status) if status in known else ExitCode.CHILD_FAILED
+    return Refusal(code, said, where=log.name, mend=f"see {log}")
+
+
 def python_module(module: str, *arguments: str) -> list[str]:
     """Command line of one of our own modules, in this interpreter."""
     return [sys.executable, "-m", module, *arguments]
@@ -72,7 +106,7 @@ def _start(
         stderr=output,
         env={**os.environ, **(environment or {})},
         start_new_session=True,
-        preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+        preexec_fn=partial(_die_with, os.getpid()) if sys.platform == "linux" else None,
     )
     if stdin is not None and child.stdin is not None:
         child.stdin.write(stdin)
@@ -80,8 +114,11 @@ def _start(
     return child
 
 
-def _die_with_parent() -> None:
+def _die_with(parent: int) -> None:
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    # The parent may have gone before the request to the kernel was made.
+    if os.getppid() != parent:
+        os._exit(int(ExitCode.CHILD_FAILED))
 
 
 def _kill_group(child: subprocess.Popen[bytes]) -> None:

@@ -10,7 +10,7 @@ from typing import final
 
 from common.errors import ExitCode, Refusal
 from common.files import make_folder
-from common.processes import python_module, start_child, stop_children
+from common.processes import failure, python_module, start_child, stop_children
 from common.study import Study
 from server.consortium import AdmittedSite, make_certificates, read_admissions
 from server.link import Control, SuperLink
@@ -104,15 +104,8 @@ class Coordinator:
     def _check_status(self, status: int) -> None:
         """A refusal of the round loop is final; a kill, a crash or a lost SuperLink is worth another start."""
         if status in {int(code) for code in ExitCode} - WORTH_ANOTHER_START:
-            last = last_line(self._log)
-            raise Refusal(ExitCode(status), last, where="round loop", mend=f"see {self._log}")
+            raise failure(status, self._log)
 
     @property
     def _log(self) -> Path:
         return self._settings.state / "rounds.log"
-
-
-def last_line(path: Path) -> str:
-    """The last line of a log, without the command's name."""
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
-    return lines[-1].removeprefix("tomoray-coordinator: ") if lines else "no message"

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -22,7 +21,7 @@ from rich.console import Console
 from common.errors import ExitCode, Refusal
 from common.exchange import Role
 from common.files import disk_refusals, make_folder, write_atomic
-from common.processes import start_child, stop_children
+from common.processes import failure, start_child, stop_children
 from common.progress import ProgressFile
 from common.study import Study
 from server.demo_figures import demo_figures, show_figures
@@ -101,9 +100,9 @@ class Demo:
         """
         started = time.monotonic()
         study = Study.from_toml(self._plan.study)
-        sources = self._sources()
+        self._check_heads()
         self._clear()
-        self._write_archives(sources)
+        self._write_archives()
         self._write_settings()
         self._federate()
         seconds, real = time.monotonic() - started, self._plan.ct is not None
@@ -116,14 +115,11 @@ class Demo:
                 self._say(f"cases at {hospital.name}, for that site only: {page}")
         self._say(f"report: {self._root / 'report.html'}")
 
-    def _sources(self) -> list[Path | None]:
-        if self._plan.ct is None:
-            return [None] * len(HOSPITALS)
-        if len(self._plan.heads) != len(HOSPITALS):
+    def _check_heads(self) -> None:
+        if self._plan.ct is not None and len(self._plan.heads) != len(HOSPITALS):
             what = f"{len(self._plan.heads)} heads for {len(HOSPITALS)} hospitals"
             mend = "name one prefix for each hospital, separated by commas"
             raise Refusal(ExitCode.SETTINGS_INVALID, what, where="--heads", mend=mend)
-        return [find_head(self._plan.ct, prefix) for prefix in self._plan.heads]
 
     def _clear(self) -> None:
         if self._root.exists() and any(self._root.iterdir()):
@@ -136,9 +132,10 @@ class Demo:
         make_folder(self._root, mode=0o755)
         write_atomic(self._root / MARKER, b"")
 
-    def _write_archives(self, sources: Sequence[Path | None]) -> None:
+    def _write_archives(self) -> None:
         self._say("writing virtual archives as DICOM")
-        waiting = [self._archive_command(h, s) for h, s in zip(HOSPITALS, sources, strict=True)]
+        heads = self._plan.heads if self._plan.ct else [""] * len(HOSPITALS)
+        waiting = [self._archive_command(*pair) for pair in zip(HOSPITALS, heads, strict=True)]
         running: list[tuple[subprocess.Popen[bytes], Path]] = []
         try:
             while waiting or running:
@@ -152,14 +149,14 @@ class Demo:
         finally:
             stop_children([child for child, _ in running], STOP_S)
 
-    def _archive_command(self, hospital: VirtualHospital, source: Path | None) -> tuple[list[str], Path]:
+    def _archive_command(self, hospital: VirtualHospital, head: str) -> tuple[list[str], Path]:
         folder = make_folder(self._site(hospital))
         patients = self._plan.patients or hospital.patients
         options = {"--patients": patients, "--style": hospital.style, "--seed": hospital.seed}
         command = [*_command("tomoray-site"), "virtual-archive", str(folder / "archive")]
         command += [str(word) for option in options.items() for word in option]
-        if source is not None:
-            command += ["--head", str(source.resolve())]
+        if self._plan.ct is not None:
+            command += ["--head", str(self._plan.ct.resolve()), "--head-id", head]
         return command, folder / "archive.log"
 
     def _write_settings(self) -> None:
@@ -241,28 +238,11 @@ class Demo:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def find_head(folder: Path, prefix: str) -> Path:
-    """The real head whose file name starts with ``prefix_``: a DICOM zip or folder before a NIfTI.
-
-    Raises:
-        Refusal: ``ARCHIVE_EMPTY`` if there is none.
-    """
-    found = [*sorted(folder.glob(f"*/{prefix}_*")), *sorted(folder.glob(f"{prefix}_*"))]
-    if not found:
-        mend = "name a folder with heads, and their prefixes with --heads"
-        raise Refusal(ExitCode.ARCHIVE_EMPTY, f"no head '{prefix}_*'", where=str(folder), mend=mend)
-    return next((path for path in found if path.suffix == ".zip" or path.is_dir()), found[0])
-
-
 def _check(child: subprocess.Popen[bytes], log: Path) -> None:
-    """Raise what a finished command refused: its last line and its exit code."""
+    """Raise what a finished command refused."""
     status = child.wait()
-    if status == ExitCode.OK:
-        return
-    known = {int(code) for code in ExitCode}
-    code = ExitCode(status) if status in known else ExitCode.CHILD_FAILED
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() or ["no message"]
-    raise Refusal(code, lines[-1], where=log.name, mend=f"see {log}")
+    if status != ExitCode.OK:
+        raise failure(status, log)
 
 
 def _command(name: str) -> list[str]:

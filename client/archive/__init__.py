@@ -2,6 +2,7 @@
 
 from client.archive.case import Case, CaseFacts
 from client.archive.cohort import CaseFile, Cohort, CohortProgress, build_cohort
+from client.archive.head_source import find_head
 from client.archive.radiographs import add_noise, radiograph_pair
 from client.archive.scanner import STYLES, ScannerStyle
 from client.archive.verdicts import REASONS, SeriesVerdict, VerdictCode
@@ -21,6 +22,7 @@ __all__ = [
     "VirtualArchive",
     "add_noise",
     "build_cohort",
+    "find_head",
     "radiograph_pair",
     "write_virtual_archive",
 ]

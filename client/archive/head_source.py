@@ -7,7 +7,6 @@ import secrets
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -54,23 +53,19 @@ class HeadVolume:
     name: str
 
 
-def find_heads(folder: Path, ids: Sequence[str]) -> list[Path]:
-    """Sources whose names begin with ``<id>_``, in the order of the ids; DICOM goes before NIfTI.
+def find_head(folder: Path, prefix: str) -> Path:
+    """The source whose name begins with ``<prefix>_``; DICOM goes before NIfTI.
 
     Args:
         folder: holds the sources, or the subfolders ``dicom`` and ``nifti`` with them.
-        ids: e.g. ``["01", "03"]``.
+        prefix: e.g. ``03``.
 
     Raises:
-        Refusal: ``ARCHIVE_EMPTY`` naming the first id without a source, ``ARCHIVE_UNREADABLE`` without the folder.
+        Refusal: ``ARCHIVE_EMPTY`` without a source of that name, ``ARCHIVE_UNREADABLE`` without the folder.
     """
     if not folder.is_dir():
         mend = "name the folder that holds the head CTs"
         raise Refusal(ExitCode.ARCHIVE_UNREADABLE, "folder of heads is missing", where=str(folder), mend=mend)
-    return [_find_head(folder, prefix) for prefix in ids]
-
-
-def _find_head(folder: Path, prefix: str) -> Path:
     found = [
         entry
         for place in (folder / "dicom", folder / "nifti", folder)

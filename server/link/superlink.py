@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import secrets
-import signal
 import socket
 import subprocess
 import sys
@@ -19,7 +17,8 @@ from typing import Self, final
 import httpx
 
 from common.errors import ExitCode, Refusal
-from common.files import disk_refusals, make_folder, write_atomic
+from common.files import make_folder, write_atomic
+from common.processes import start_child, stop_children
 from common.trust import SILENCE
 from server.consortium import Certificates, tls_context
 
@@ -137,12 +136,7 @@ class SuperLink:
         process, self._process = self._process, None
         if process is None:
             return
-        _signal_group(process, signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(STOP_S)
-        # Children that outlived their leader still carry its group.
-        _signal_group(process, signal.SIGKILL)
-        process.wait()
+        stop_children([process], STOP_S)
 
     @property
     def _secret_path(self) -> Path:
@@ -151,17 +145,8 @@ class SuperLink:
     def _start(self) -> None:
         for port in filter(None, (self._port, self._health_port)):
             _refuse_taken(self._host, port)
-        environment = os.environ | SILENCE | {"FLWR_HOME": str(self._folder / "flwr"), "FLWR_LOG_LEVEL": "WARNING"}
-        with disk_refusals(self.log_path), self.log_path.open("ab") as log:
-            self._process = subprocess.Popen(
-                self._command(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                # A group of its own: Ctrl-C reaches the coordinator, which then stops the SuperLink in order.
-                start_new_session=True,
-            )
+        environment = SILENCE | {"FLWR_HOME": str(self._folder / "flwr"), "FLWR_LOG_LEVEL": "WARNING"}
+        self._process = start_child(self._command(), self.log_path, environment=environment)
         self._await_health()
 
     def _command(self) -> list[str]:
@@ -178,7 +163,7 @@ class SuperLink:
         if self._health_port is not None:
             options["--health-server-address"] = f"{self._host}:{self._health_port}"
         flags = ["--enable-supernode-auth", "--disable-runtime-dependency-installation"]
-        entry = [sys.executable, "-P", str(Path(__file__).with_name("superlink_entry.py")), str(os.getpid())]
+        entry = [sys.executable, "-P", str(Path(__file__).with_name("superlink_entry.py"))]
         return [*entry, *flags, *(word for option in options.items() for word in option)]
 
     def _await_health(self) -> None:
@@ -220,8 +205,3 @@ def _refuse_taken(host: str, port: int) -> None:
             mend = "stop the program that listens there, or set another port"
             what = f"cannot listen ({os.strerror(error.errno or 0)})"
             raise Refusal(ExitCode.PORT_IN_USE, what, where=f"{host}:{port}", mend=mend) from error
-
-
-def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, number)

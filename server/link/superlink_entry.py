@@ -1,36 +1,17 @@
-"""Entry point of the SuperLink's own process: Flower's SuperLink with a patient database, dying with its parent.
+"""Entry point of the SuperLink's own process: Flower's SuperLink with a patient database.
 
-Run as ``python -P superlink_entry.py PARENT_PID`` followed by the options of ``flower-superlink``: by its path, so that
+Run as ``python -P superlink_entry.py`` followed by the options of ``flower-superlink``: by its path, so that
 the SuperLink does not load the rest of this wing.
 """
 
 from __future__ import annotations
 
-import ctypes
-import os
-import signal
 import sys
 
 from common.trust import silence_flower
 
 BUSY_TIMEOUT_MS = 120_000
 """How long SQLite waits for a lock. Flower's 5 s end in HTTP 500 when several sites upload hundreds of megabytes."""
-
-_PR_SET_PDEATHSIG = 1
-
-
-def die_with_parent(parent: int) -> None:
-    """Have the kernel end this process when its parent ends, however that happens. Linux only; elsewhere a no-op.
-
-    The database survives it. The kernel counts the parent's starting thread as the parent: start the SuperLink from
-    one that stays.
-    """
-    if not sys.platform.startswith("linux"):
-        return
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    # The parent may have gone before the request to the kernel was made.
-    if os.getppid() != parent:
-        sys.exit(f"parent process {parent} has ended")
 
 
 def be_patient(busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> None:
@@ -46,9 +27,7 @@ def be_patient(busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> None:
 
 def main() -> None:
     """Become the SuperLink."""
-    parent = int(sys.argv.pop(1))
     silence_flower()
-    die_with_parent(parent)
     be_patient()
     from flwr.superlink.cli.flower_superlink import flower_superlink
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from client.settings import SiteSettings
-from client.site import sole_process
 from common.errors import ExitCode, Refusal
+from common.processes import sole_process
 
 GOOD = """
 name = "north"
@@ -50,7 +50,8 @@ def test_a_wrong_field_is_named(tmp_path: Path, old: str, new: str, field: str) 
 
 
 def test_two_processes_never_share_a_state_folder(tmp_path: Path) -> None:
-    with sole_process(tmp_path), pytest.raises(Refusal, match="another process"), sole_process(tmp_path):
+    lock = tmp_path / "lock"
+    with sole_process(lock), pytest.raises(Refusal, match="another process"), sole_process(lock):
         pytest.fail("both hold the folder")
-    with sole_process(tmp_path):
+    with sole_process(lock):
         pass

@@ -6,7 +6,7 @@ import pytest
 
 from common.errors import ExitCode, Refusal
 from common.exchange import Role
-from server.demo import HOSPITALS, find_head
+from server.demo import HOSPITALS
 from server.demo_figures import demo_figures
 
 
@@ -16,17 +16,6 @@ def test_three_hospitals_train_on_different_scanners_and_one_is_held_out() -> No
     assert len({hospital.style for hospital in HOSPITALS}) == 4
     assert len({hospital.seed for hospital in HOSPITALS}) == 4
     assert [hospital.role for hospital in HOSPITALS].count(Role.EVALUATE) == 1
-
-
-def test_dicom_is_taken_before_nifti_and_the_prefix_decides(tmp_path: Path) -> None:
-    for name in ("dicom/03_a.zip", "nifti/03_a.nii.gz", "nifti/01_b.nii.gz", "dicom/031_c.zip"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    assert find_head(tmp_path, "03") == tmp_path / "dicom" / "03_a.zip"
-    assert find_head(tmp_path, "01") == tmp_path / "nifti" / "01_b.nii.gz"
-    with pytest.raises(Refusal) as caught:
-        find_head(tmp_path, "09")
-    assert caught.value.code is ExitCode.ARCHIVE_EMPTY
 
 
 def test_a_run_without_held_out_evaluation_has_no_figures(tmp_path: Path, study) -> None:

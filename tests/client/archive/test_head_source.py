@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from client.archive import head_source
 from client.archive.anatomy import template_head
-from client.archive.head_source import find_heads, read_head
+from client.archive.head_source import find_head, read_head
 from client.archive.scanner import STYLES, acquire
 from client.archive.virtual_hospital import write_series
 from common.errors import ExitCode, Refusal
@@ -175,20 +175,20 @@ def test_heads_are_found_by_id_in_order_and_dicom_goes_first(tmp_path: Path) -> 
         (tmp_path / name).touch()
     (tmp_path / "04_folder").mkdir()
     (tmp_path / "dicom" / "01_notes.txt").touch()
-    found = find_heads(tmp_path, ["03", "01", "02", "04"])
+    found = [find_head(tmp_path, prefix) for prefix in ("03", "01", "02", "04")]
     assert [path.name for path in found] == ["03_c.zip", "01_a.nii.gz", "02_b.zip", "04_folder"]
     with pytest.raises(Refusal) as refused:
-        find_heads(tmp_path, ["01", "05"])
+        find_head(tmp_path, "05")
     assert refused.value.code is ExitCode.ARCHIVE_EMPTY
     with pytest.raises(Refusal) as refused:
-        find_heads(tmp_path / "missing", ["01"])
+        find_head(tmp_path / "missing", "01")
     assert refused.value.code is ExitCode.ARCHIVE_UNREADABLE
 
 
 @pytest.mark.real_heads
 @pytest.mark.skipif(not REAL_HEADS.is_dir(), reason="the real head CTs are not on this machine")
 def test_a_real_tilted_head_is_upright_and_in_hu() -> None:
-    (path,) = find_heads(REAL_HEADS, ["03"])
+    path = find_head(REAL_HEADS, "03")
     head = read_head(path, 3.0)
     assert path.suffix == ".zip", "DICOM goes before NIfTI"
     extent_mm = np.array(head.volume_hu.shape) * 3.0
@@ -203,7 +203,7 @@ def test_a_real_tilted_head_is_upright_and_in_hu() -> None:
 @pytest.mark.real_heads
 @pytest.mark.skipif(not REAL_HEADS.is_dir(), reason="the real head CTs are not on this machine")
 def test_a_real_upright_head_keeps_its_voxels() -> None:
-    (path,) = find_heads(REAL_HEADS, ["01"])
+    path = find_head(REAL_HEADS, "01")
     original = sitk.GetArrayFromImage(sitk.DICOMOrient(sitk.ReadImage(str(path)), "LPS")).astype(np.float64)
     volume = read_head(path, 1.5).volume_hu
     z, y, x = (np.linspace(30, n - 30, 12).round().astype(int) for n in volume.shape)

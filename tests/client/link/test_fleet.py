@@ -183,8 +183,8 @@ def test_flower_internals_are_touched_in_one_place_a_side() -> None:
         for path in (ROOT / side).rglob("*.py")
         if _flower_imports(path) - {"flwr.app", "flwr.serverapp"}
     }
-    assert "client/link/fleet.py" in places
-    assert {place for place in places if not place.startswith("server/link/")} == {"client/link/fleet.py"}
+    assert "client/link/session.py" in places
+    assert {place for place in places if not place.startswith("server/link/")} == {"client/link/session.py"}
 
 
 def test_flower_is_the_release_that_was_read() -> None:

@@ -10,7 +10,7 @@ from flwr.app import ConfigRecord, Error, Message, MetricRecord, RecordDict
 from common.errors import ExitCode, Refusal
 from common.exchange import on_the_wire, weights_sha256
 from common.study import WireDtype
-from server.rounds import Outcome, RunDirectory
+from server.rounds import Outcome, RunDirectory, prepare_run
 
 
 def _checkpoint(directory: RunDirectory, number: int) -> dict[str, dict[str, torch.Tensor]]:
@@ -103,7 +103,10 @@ def test_a_bad_reply_is_refused_with_a_reason_and_the_round_goes_on(bench, name:
     assert all(torch.allclose(after[k], before[k] + shift, rtol=0.01, atol=0.002) for k in after)
 
 
-def test_a_round_without_enough_replies_changes_nothing_and_is_tried_again(bench) -> None:
+def test_a_round_without_enough_replies_changes_nothing_and_is_tried_again(bench, tmp_path: Path) -> None:
+    untouched = RunDirectory(tmp_path / "untouched")
+    prepare_run(bench.study, untouched)
+    initial_sha256 = weights_sha256(_checkpoint(untouched, 0)["generator"])
     attempts = []
 
     def fail_once(message: Message, reply: Message) -> Message:
@@ -115,15 +118,9 @@ def test_a_round_without_enough_replies_changes_nothing_and_is_tried_again(bench
     directory = bench.run()
     rounds = list(directory.rounds())
     assert [(record.round, record.aggregated) for record in rounds] == [(1, False), (1, True), (2, True), (3, True)]
-    assert rounds[0].generator_sha256 == weights_sha256(_checkpoint_zero(bench))
+    assert rounds[0].generator_sha256 == initial_sha256
     # South's reply of the first attempt was kept: it trained once.
     assert bench.sites["south"].asked.count("train:1") == 1
-
-
-def _checkpoint_zero(bench) -> dict[str, torch.Tensor]:
-    from server.rounds.preparation import _initial_weights
-
-    return on_the_wire(bench.study, _initial_weights(bench.study))["generator"]
 
 
 def test_too_few_sites_end_the_run_with_a_refusal_and_keep_what_was_done(bench) -> None:

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from client.gate import Approvals
+from client.settings import SiteSettings
+from client.site import Site
+from common.errors import ExitCode, Refusal
+from common.study import Study
+
+SETTINGS = """
+name = "north"
+role = "train"
+archive = "archive"
+state = "state"
+studies = ["a.toml"]
+[coordinator]
+address = "127.0.0.1:1"
+ca_certificate = "ca.crt"
+private_key = "site.key"
+"""
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    (tmp_path / "site.toml").write_text(SETTINGS)
+    return Site(SiteSettings.from_toml(tmp_path / "site.toml"), threading.Event())
+
+
+def _without_cohort(study: Study) -> Refusal:
+    return Refusal(ExitCode.COHORT_TOO_SMALL, f"too few cases for {study.name}", where="archive", mend="-")
+
+
+def test_a_study_without_a_cohort_does_not_keep_the_others_from_being_served(
+    site: Site, study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = study.model_copy(update={"name": "other"})
+
+    def work(chosen: Study) -> str:
+        if chosen.name == "other":
+            raise _without_cohort(chosen)
+        return "at work"
+
+    monkeypatch.setattr(site, "_work", work)
+    assert site._works(Approvals({other.sha256: other, study.sha256: study})) == {study.sha256: "at work"}
+
+
+def test_a_site_without_any_cohort_does_not_start(site: Site, study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    def work(chosen: Study) -> None:
+        raise _without_cohort(chosen)
+
+    monkeypatch.setattr(site, "_work", work)
+    with pytest.raises(Refusal) as caught:
+        site._works(Approvals({study.sha256: study}))
+    assert caught.value.code is ExitCode.COHORT_TOO_SMALL
