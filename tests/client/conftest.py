@@ -1,4 +1,4 @@
-"""A small study and messages as a site receives them."""
+"""Messages as a site receives them."""
 
 from __future__ import annotations
 
@@ -7,25 +7,6 @@ from collections.abc import Iterator
 import pytest
 from flwr.app import Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
-
-from common.study import Study
-
-SMALL = """
-name = "small"
-[grid]
-shape = [32, 32, 32]
-voxel_mm = 7.0
-[geometry]
-detector_shape = [64, 64]
-pixel_mm = 7.0
-[privacy]
-minimum_cases = 3
-"""
-
-
-@pytest.fixture
-def study() -> Study:
-    return Study.from_text(SMALL, where="test")
 
 
 @pytest.fixture
