@@ -13,6 +13,7 @@ therefore changes only which side of the patient is magnified more: the side nea
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, final
@@ -25,6 +26,8 @@ from common.errors import ExitCode, Refusal
 
 MINIMUM_CELLS = 8
 
+AngleDeg = Annotated[float, Field(gt=-45, lt=45, allow_inf_nan=False)]
+ShiftMm = Annotated[float, Field(ge=-1000, le=1000, allow_inf_nan=False)]
 PositiveMm = Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False)]
 Cells = Annotated[int, Field(ge=MINIMUM_CELLS, le=1024)]
 FloatArray = npt.NDArray[np.float64]
@@ -78,6 +81,46 @@ class Grid(BaseModel):
 
 
 @final
+class Pose(BaseModel):
+    """How the patient lies in the beam: ``room = Rz(yaw) Ry(roll) Rx(pitch) patient + translation``, all LPS.
+
+    Angles are right-handed about the LPS axes, turned about the isocentre. The two angles of a positioner that DICOM
+    knows, Positioner Primary Angle (0018,1510) and Positioner Secondary Angle (0018,1511), turn the beam and not the
+    patient: a primary angle is a yaw of the opposite sign, a secondary angle a pitch of the opposite sign.
+
+    Attributes:
+        pitch_deg: about the left axis; positive bows the head, chin to chest.
+        roll_deg: about the posterior axis; positive leans the head to its left shoulder.
+        yaw_deg: about the superior axis; positive turns the face to the patient's left.
+        translation_mm: the patient's shift towards left, posterior and superior.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    pitch_deg: AngleDeg = 0.0
+    roll_deg: AngleDeg = 0.0
+    yaw_deg: AngleDeg = 0.0
+    translation_mm: tuple[ShiftMm, ShiftMm, ShiftMm] = (0.0, 0.0, 0.0)
+
+    @property
+    def is_turned(self) -> bool:
+        """Whether any angle differs from zero."""
+        return (self.pitch_deg, self.roll_deg, self.yaw_deg) != (0.0, 0.0, 0.0)
+
+    @property
+    def rotation(self) -> FloatArray:
+        """(3, 3) rotation of patient (x, y, z) into room (x, y, z)."""
+        (cx, cy, cz), (sx, sy, sz) = (f(np.radians((self.pitch_deg, self.roll_deg, self.yaw_deg))) for f in (np.cos, np.sin))
+        about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
+        about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+        about_z = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
+        return np.asarray(about_z @ about_y @ about_x, dtype=np.float64)
+
+    def patient_mm(self, room_mm: FloatArray) -> FloatArray:
+        """Room points in patient coordinates, (..., 3) LPS (x, y, z) in mm."""
+        return np.asarray((room_mm - np.array(self.translation_mm)) @ self.rotation, dtype=np.float64)
+
+
+@final
 @dataclass(frozen=True)
 class Beam:
     """The cone beam of one view.
@@ -87,12 +130,34 @@ class Beam:
         along: (z, y, x) axis along the central ray: 1 for the frontal view, 2 for the lateral.
         across: the axis that the image's columns follow.
         source_mm: LPS coordinate of the source on the central ray's axis.
+        offset_mm: the detector's centre (towards superior, along its columns) from the central ray.
+        pose: how the patient lies in this beam.
     """
 
     name: str
     along: int
     across: int
     source_mm: float
+    offset_mm: tuple[float, float]
+    pose: Pose
+
+
+@final
+@dataclass(frozen=True)
+class Rays:
+    """The rays of one view in patient coordinates, LPS (x, y, z) in mm from the isocentre.
+
+    Attributes:
+        source_mm: (3,), the focal spot.
+        corner_mm: (3,), the centre of pixel (0, 0).
+        row_step_mm: (3,), from one row's centre to the next.
+        column_step_mm: (3,), from one column's centre to the next.
+    """
+
+    source_mm: FloatArray
+    corner_mm: FloatArray
+    row_step_mm: FloatArray
+    column_step_mm: FloatArray
 
 
 @final
@@ -106,6 +171,10 @@ class Geometry(BaseModel):
         pixel_mm: pixel pitch at the detector, DICOM Imager Pixel Spacing (0018,1164); square pixels.
         frontal: beam direction of the frontal view.
         lateral: side next to the detector in the lateral view.
+        frontal_offset_mm: the frontal detector's centre from the central ray's foot, towards (superior, left).
+        lateral_offset_mm: the lateral detector's centre from the central ray's foot, towards (superior, posterior).
+        frontal_pose: how the patient lies in the frontal view.
+        lateral_pose: how the patient lies in the lateral view.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -115,6 +184,10 @@ class Geometry(BaseModel):
     pixel_mm: PositiveMm
     frontal: FrontalView = FrontalView.PA
     lateral: LateralView = LateralView.LEFT
+    frontal_offset_mm: tuple[ShiftMm, ShiftMm] = (0.0, 0.0)
+    lateral_offset_mm: tuple[ShiftMm, ShiftMm] = (0.0, 0.0)
+    frontal_pose: Pose = Pose()
+    lateral_pose: Pose = Pose()
 
     @model_validator(mode="after")
     def _detector_behind_patient(self) -> Geometry:
@@ -128,19 +201,31 @@ class Geometry(BaseModel):
         posterior = 1.0 if self.frontal is FrontalView.PA else -1.0
         left = 1.0 if self.lateral is LateralView.RIGHT else -1.0
         return (
-            Beam("frontal", along=1, across=2, source_mm=posterior * self.source_patient_mm),
-            Beam("lateral", along=2, across=1, source_mm=left * self.source_patient_mm),
+            Beam(
+                "frontal", 1, 2, posterior * self.source_patient_mm, self.frontal_offset_mm, self.frontal_pose
+            ),
+            Beam("lateral", 2, 1, left * self.source_patient_mm, self.lateral_offset_mm, self.lateral_pose),
         )
 
-    @property
-    def row_centres_mm(self) -> FloatArray:
+    def row_centres_mm(self, beam: Beam) -> FloatArray:
         """Superior coordinate of each row's centre on the detector, in mm from the central ray: falling."""
-        return -_centred(self.detector_shape[0], self.pixel_mm)
+        return beam.offset_mm[0] - _centred(self.detector_shape[0], self.pixel_mm)
 
-    @property
-    def column_centres_mm(self) -> FloatArray:
+    def column_centres_mm(self, beam: Beam) -> FloatArray:
         """Left (frontal) or posterior (lateral) coordinate of each column's centre on the detector, in mm."""
-        return _centred(self.detector_shape[1], self.pixel_mm)
+        return beam.offset_mm[1] + _centred(self.detector_shape[1], self.pixel_mm)
+
+    def rays(self, beam: Beam) -> Rays:
+        """The beam's focal spot and pixel centres as the posed patient meets them."""
+        x_y_z = 2 - beam.along, 2 - beam.across
+        source, corner, row, column = np.zeros((4, 3))
+        source[x_y_z[0]] = beam.source_mm
+        corner[x_y_z[0]] = beam.source_mm - math.copysign(self.source_detector_mm, beam.source_mm)
+        corner[x_y_z[1]] = self.column_centres_mm(beam)[0]
+        corner[2] = self.row_centres_mm(beam)[0]
+        row[2], column[x_y_z[1]] = -self.pixel_mm, self.pixel_mm
+        turn = beam.pose.rotation
+        return Rays(beam.pose.patient_mm(source), beam.pose.patient_mm(corner), row @ turn, column @ turn)
 
     def coarser(self, factor: int) -> Geometry:
         """The same detector in pixels ``factor`` times larger; distances and views stay.
@@ -154,21 +239,47 @@ class Geometry(BaseModel):
 
 
 def expect_outside(geometry: Geometry, grid: Grid) -> None:
-    """Source and detector lie outside the volume in both views.
+    """All planes of the volume lie between the source and every pixel, in both views.
 
     Raises:
         Refusal: ``GEOMETRY_INVALID`` naming the view.
     """
-    detector_mm = geometry.source_detector_mm - geometry.source_patient_mm
+    rows, columns = geometry.detector_shape
     for beam in geometry.beams:
         half_mm = grid.extent_mm[beam.along] / 2
-        if min(geometry.source_patient_mm, detector_mm) <= half_mm:
-            raise Refusal(
-                ExitCode.GEOMETRY_INVALID,
-                f"source or detector of the {beam.name} view lies inside the volume",
-                where="geometry",
-                mend=f"move both more than {half_mm:g} mm from the isocentre, or shrink the grid",
-            )
+        rays, main = geometry.rays(beam), 2 - beam.along
+        ends = [
+            (rays.corner_mm + r * rays.row_step_mm + c * rays.column_step_mm)[main]
+            for r in (0, rows - 1)
+            for c in (0, columns - 1)
+        ]
+        expect_between(rays.source_mm[main], np.array(ends), (-half_mm, half_mm), beam)
+
+
+def expect_between(source: float, detector: FloatArray, planes: tuple[float, float], beam: Beam) -> None:
+    """The planes of a volume lie between the source and every pixel, all measured along the volume's axis.
+
+    Raises:
+        Refusal: ``GEOMETRY_INVALID`` naming the view.
+    """
+    low, high = planes
+    if not ((source > high and detector.max() < low) or (source < low and detector.min() > high)):
+        raise Refusal(
+            ExitCode.GEOMETRY_INVALID,
+            f"source or detector of the {beam.name} view lies inside the volume",
+            where="geometry",
+            mend="move both further from the isocentre, shrink the volume, or turn the patient less",
+        )
+
+
+def no_ray_crosses(beam: Beam) -> Refusal:
+    """The refusal of a view whose detector misses the volume."""
+    return Refusal(
+        ExitCode.GEOMETRY_INVALID,
+        f"no ray of the {beam.name} view crosses the volume",
+        where="geometry",
+        mend="choose smaller pixels, a larger grid, or less offset and shift",
+    )
 
 
 def _centred(cells: int, pitch_mm: float) -> FloatArray:

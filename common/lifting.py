@@ -2,35 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Self, final
+from typing import final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from common.errors import ExitCode, Refusal
-from common.geometry import Beam, Geometry, Grid, expect_outside
-
-
-class RayModule(nn.Module):
-    """Base of modules whose buffers are ray coordinates: no parameters, an empty state, float32 or float64 only.
-
-    Casting a network to bf16 or half leaves these buffers as they are, because such coordinates are off by pixels.
-
-    Raises:
-        Refusal: ``GEOMETRY_INVALID`` if source or detector lies inside the volume.
-    """
-
-    def __init__(self, grid: Grid, geometry: Geometry) -> None:
-        super().__init__()
-        expect_outside(geometry, grid)
-        self.grid = grid
-        self.geometry = geometry
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        moved: Self = super()._apply(lambda tensor: _full_precision(fn(tensor), tensor), recurse)  # type: ignore[no-untyped-call]
-        return moved
+from common.geometry import Beam, Geometry, Grid
+from common.ray_module import RayModule
 
 
 @final
@@ -75,19 +55,16 @@ class Lifting(RayModule):
 
 def _detector_points(grid: Grid, geometry: Geometry, beam: Beam) -> Tensor:
     """Where each voxel's ray meets the detector, (z * y, x, 2): (column, row) from -1 to 1 across the detector."""
-    depth_mm = torch.from_numpy(abs(grid.centres_mm(beam.along) - beam.source_mm))
-    magnification = geometry.source_detector_mm / depth_mm
-    # Axes of the voxels are (z, y, x): the frontal beam runs along y, the lateral along x.
-    beside = (1, -1, 1) if beam.along == 1 else (1, 1, -1)
-    across = (1, 1, -1) if beam.across == 2 else (1, -1, 1)
-    height_mm = torch.from_numpy(grid.centres_mm(0)).view(-1, 1, 1) * magnification.view(beside)
-    width_mm = torch.from_numpy(grid.centres_mm(beam.across)).view(across) * magnification.view(beside)
+    x, y, z = (torch.from_numpy(grid.centres_mm(axis)) for axis in (2, 1, 0))
+    turn, shift = beam.pose.rotation, beam.pose.translation_mm
+
+    def room_mm(axis: int) -> Tensor:
+        a, b, c = (float(weight) for weight in turn[axis])
+        return a * x + (b * y)[:, None] + (c * z)[:, None, None] + shift[axis]
+
+    magnification = geometry.source_detector_mm / (room_mm(2 - beam.along) - beam.source_mm).abs()
     rows, columns = geometry.detector_shape
-    row = -height_mm * (2 / (rows * geometry.pixel_mm))
-    column = width_mm * (2 / (columns * geometry.pixel_mm))
-    z, y, x = grid.shape
-    return torch.stack([column.expand(z, y, x), row.expand(z, y, x)], dim=-1).view(z * y, x, 2)
-
-
-def _full_precision(moved: Tensor, original: Tensor) -> Tensor:
-    return moved if torch.finfo(moved.dtype).bits >= 32 else original.to(moved.device)
+    row = (beam.offset_mm[0] - room_mm(2) * magnification) * (2 / (rows * geometry.pixel_mm))
+    column = (room_mm(2 - beam.across) * magnification - beam.offset_mm[1]) * (2 / (columns * geometry.pixel_mm))
+    cells = grid.shape
+    return torch.stack([column.expand(cells), row.expand(cells)], dim=-1).view(cells[0] * cells[1], cells[2], 2)

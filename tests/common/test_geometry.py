@@ -20,10 +20,10 @@ def test_voxel_centres_surround_the_isocentre_and_grow_with_lps() -> None:
 
 
 def test_rows_fall_from_superior_and_columns_grow() -> None:
-    assert GEOMETRY.row_centres_mm[0] == 142.5
-    assert GEOMETRY.row_centres_mm[-1] == -142.5
-    assert GEOMETRY.column_centres_mm[0] == -190.5
-    assert GEOMETRY.column_centres_mm[-1] == 190.5
+    assert GEOMETRY.row_centres_mm(GEOMETRY.beams[0])[0] == 142.5
+    assert GEOMETRY.row_centres_mm(GEOMETRY.beams[0])[-1] == -142.5
+    assert GEOMETRY.column_centres_mm(GEOMETRY.beams[0])[0] == -190.5
+    assert GEOMETRY.column_centres_mm(GEOMETRY.beams[0])[-1] == 190.5
 
 
 @pytest.mark.parametrize(

@@ -89,8 +89,8 @@ def ball(grid: Grid, centre: tuple[float, float, float], radius: float) -> Tenso
 
 def centroid_mm(image: Tensor, scene: Geometry) -> tuple[float, float]:
     """(superior, column) centre of mass on the detector, in mm."""
-    rows = torch.from_numpy(scene.row_centres_mm)
-    columns = torch.from_numpy(scene.column_centres_mm)
+    rows = torch.from_numpy(scene.row_centres_mm(scene.beams[0]))
+    columns = torch.from_numpy(scene.column_centres_mm(scene.beams[0]))
     total = image.sum()
     return ((image.sum(1) @ rows) / total).item(), ((image.sum(0) @ columns) / total).item()
 

@@ -1,0 +1,1 @@
+"""The projector beside its peers: accuracy against closed forms, speed on the same work, pictures."""

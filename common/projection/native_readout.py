@@ -1,0 +1,77 @@
+"""Detector pixels read off the lattice of rays that the native sweep has summed."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from numba import njit
+
+from common.projection.native_sweep import BAND_ROWS
+
+
+def _cubic(share: Any) -> Any:
+    """Lagrange weights of the four neighbours of a point that lies ``share`` past the second: exact for cubics."""
+    s = share
+    return (
+        -s * (s - 1.0) * (s - 2.0) / 6.0,
+        (s + 1.0) * (s - 1.0) * (s - 2.0) / 2.0,
+        -(s + 1.0) * s * (s - 2.0) / 2.0,
+        (s + 1.0) * s * (s - 1.0) / 6.0,
+    )
+
+
+def _lattice_value(sums: Any, row: Any, column: Any) -> Any:
+    """The sum at a fractional lattice row and column; ``sums`` is (band, column, row in band)."""
+    below, left = int(math.floor(row + 1e-6)), int(math.floor(column + 1e-6))
+    if abs(row - below) < 1e-5 and abs(column - left) < 1e-5:
+        return float(sums[below // BAND_ROWS, left, below % BAND_ROWS])
+    rows, columns = _cubic(row - below), _cubic(column - left)
+    last_row, last_column = sums.shape[0] * BAND_ROWS - 1, sums.shape[1] - 1
+    total = 0.0
+    for j in range(4):
+        at = min(max(below - 1 + j, 0), last_row)
+        line = 0.0
+        for i in range(4):
+            line += columns[i] * sums[at // BAND_ROWS, min(max(left - 1 + i, 0), last_column), at % BAND_ROWS]
+        total += rows[j] * line
+    return total
+
+
+def _read_rows(
+    sums: Any, lattice: Any, source: Any, corner: Any, row_step: Any, column_step: Any, along: Any, steps_mm: Any,
+    mu_per_hu: Any, image: Any,
+) -> None:
+    """Fill rows of one view with line integrals.
+
+    Args:
+        sums: (bands, columns, BAND_ROWS), HU above air summed over planes at each ray of the lattice.
+        lattice: the rays that were swept.
+        source: (3,), (z, y, x) index of the source.
+        corner: (3,), index of the first pixel of ``image``.
+        row_step: (3,), index difference from one row to the next.
+        column_step: (3,), index difference from one column to the next.
+        along: array axis of the planes.
+        steps_mm: (3, 3), millimetres of one index step along each array axis.
+        mu_per_hu: attenuation per mm of one HU above air.
+        image: (rows, columns) float32, written.
+    """
+    across = 3 - along
+    reach = lattice.reference - source[along]
+    for row in range(image.shape[0]):
+        for column in range(image.shape[1]):
+            depth = corner[along] - source[along] + row * row_step[along] + column * column_step[along]
+            up = (corner[0] - source[0] + row * row_step[0] + column * column_step[0]) / depth
+            aside = (corner[across] - source[across] + row * row_step[across] + column * column_step[across]) / depth
+            step = 0.0
+            for axis in range(3):
+                step += (up * steps_mm[0, axis] + steps_mm[along, axis] + aside * steps_mm[across, axis]) ** 2
+            height = (source[0] + up * reach - lattice.first_row) / lattice.row_step
+            place = (source[across] + aside * reach - lattice.first_column) / lattice.column_step
+            image[row, column] = _lattice_value(sums, height, place) * math.sqrt(step) * mu_per_hu
+
+
+_compile = njit(nogil=True, error_model="numpy")
+_cubic = _compile(_cubic)
+_lattice_value = _compile(_lattice_value)
+read_rows = _compile(_read_rows)
