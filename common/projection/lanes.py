@@ -25,36 +25,42 @@ _ADDRESS = ir.IntType(64)
 _FAST = ("fast",)
 
 
-def _blend_two(typing: Any, target: Any, rows: Any, pitch: Any, offsets: Any, first: Any, second: Any) -> Any:
-    """``blend_two(target, rows, pitch, offsets, first, second)``: two rows mixed for sixteen outputs, transposed.
+def _blend_four(
+    typing: Any, target: Any, stride: Any, rows: Any, pitch: Any, offsets: Any, weights: Any
+) -> Any:
+    """``blend_four(target, stride, rows, pitch, offsets, weights)``: four rows mixed for sixteen outputs, transposed.
 
-    Output j at voxel x is ``first[j] * rows[offsets[j] + x] + second[j] * rows[offsets[j] + pitch + x]``, written to
-    ``target[x][j]``.
+    Output j at voxel x sums ``weights[j][tap] * rows[offsets[j] + tap * pitch + x]`` over four taps, and is written to
+    lane j of ``target + x * stride``.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        target, rows, pitch, offsets, first, second = arguments
+        target, stride, rows, pitch, offsets, weights = arguments
         outputs = []
         for lane in range(LANES):
             row = builder.add(rows, _load(builder, _at(builder, offsets, 8 * lane), _ADDRESS))
-            near = _splat(builder, _load(builder, _at(builder, first, 4 * lane), _FLOAT))
-            far = _splat(builder, _load(builder, _at(builder, second, 4 * lane), _FLOAT))
-            mixed = builder.fmul(_load(builder, row, _VECTOR), near, flags=_FAST)
-            outputs.append(_multiply_add(builder, _load(builder, builder.add(row, pitch), _VECTOR), far, mixed))
-        _store_transposed(builder, outputs, target)
+            total = ir.Constant(_VECTOR, [0.0] * LANES)
+            for tap in range(4):
+                weight = _splat(builder, _load(builder, _at(builder, weights, 16 * lane + 4 * tap), _FLOAT))
+                total = _multiply_add(builder, _load(builder, row, _VECTOR), weight, total)
+                row = builder.add(row, pitch)
+            outputs.append(total)
+        _store_transposed(builder, outputs, target, stride)
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 6), generate
 
 
-def _blend_taps(typing: Any, target: Any, rows: Any, pitch: Any, offsets: Any, weights: Any, taps: Any) -> Any:
-    """``blend_taps(target, rows, pitch, offsets, weights, taps)``: as :func:`blend_two` with a weight per voxel.
+def _blend_taps(
+    typing: Any, target: Any, stride: Any, rows: Any, pitch: Any, offsets: Any, weights: Any, taps: Any
+) -> Any:
+    """``blend_taps(target, stride, rows, pitch, offsets, weights, taps)``: as ``blend_four`` with a weight per voxel.
 
     Output j at voxel x sums ``weights[j][tap][x] * rows[offsets[j] + tap * pitch + x]`` over the taps.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        target, rows, pitch, offsets, weights, taps = arguments
+        target, stride, rows, pitch, offsets, weights, taps = arguments
         table_bytes = builder.mul(taps, ir.Constant(_ADDRESS, LANE_BYTES))
         outputs = []
         for lane in range(LANES):
@@ -68,49 +74,41 @@ def _blend_taps(typing: Any, target: Any, rows: Any, pitch: Any, offsets: Any, w
                 weight = _load(builder, place, _VECTOR)
                 builder.store(_multiply_add(builder, values, weight, builder.load(total)), total)
             outputs.append(builder.load(total))
-        _store_transposed(builder, outputs, target)
+        _store_transposed(builder, outputs, target, stride)
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 6), generate
+    return types.void(*[types.int64] * 7), generate
 
 
-def _add_two(typing: Any, target: Any, one: Any, weight_one: Any, other: Any, weight_other: Any) -> Any:
-    """``add_two(target, one, weight_one, other, weight_other)``: two weighted vectors added to a third."""
+def _add_run(typing: Any, target: Any, source: Any, groups: Any, count: Any, start: Any, slope: Any) -> Any:
+    """``add_run(target, source, groups, count, start, slope)``: neighbours in a row, weighted by how near each one is.
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        target, one, weight_one, other, weight_other = arguments
-        total = _load(builder, target, _VECTOR)
-        for place, weight in ((one, weight_one), (other, weight_other)):
-            total = _multiply_add(builder, _load(builder, place, _VECTOR), _splat(builder, weight), total)
-        _store(builder, total, target)
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64, types.float32, types.int64, types.float32), generate
-
-
-def _add_hat_run(typing: Any, target: Any, source: Any, count: Any, start: Any, slope: Any) -> Any:
-    """``add_hat_run(target, source, count, start, slope)``: vectors in a row, weighted by how near each one is.
-
-    Adds ``max(0, 1 - |start + slope * k|) * source[k]`` over k < count.
+    Adds ``keys(start + slope * k) * source[k]`` over k < count, where source and target hold ``groups`` (a literal)
+    vectors one after another, and keys is the cubic convolution kernel of :mod:`common.projection.interpolation`.
     """
+    if not isinstance(groups, types.IntegerLiteral):
+        return None
+    vectors = groups.literal_value
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        target, source, count, start, slope = arguments
+        target, source, _, count, start, slope = arguments
         magnitude = builder.module.declare_intrinsic("llvm.fabs", [_FLOAT])
-        one, zero = ir.Constant(_FLOAT, 1.0), ir.Constant(_FLOAT, 0.0)
-        total = cgutils.alloca_once(builder, _VECTOR)
-        builder.store(_load(builder, target, _VECTOR), total)
+        totals = [cgutils.alloca_once(builder, _VECTOR) for _ in range(vectors)]
+        for group, total in enumerate(totals):
+            builder.store(_load(builder, _at(builder, target, LANE_BYTES * group), _VECTOR), total)
         with cgutils.for_range(builder, count) as loop:
-            distance = builder.fadd(start, builder.fmul(slope, builder.sitofp(loop.index, _FLOAT)))
-            near = builder.fsub(one, builder.call(magnitude, [distance]))
-            weight = builder.select(builder.fcmp_ordered(">", near, zero), near, zero)
-            place = builder.add(source, builder.mul(loop.index, ir.Constant(_ADDRESS, LANE_BYTES)))
-            values = _load(builder, place, _VECTOR)
-            builder.store(_multiply_add(builder, values, _splat(builder, weight), builder.load(total)), total)
-        _store(builder, builder.load(total), target)
+            steps = builder.sitofp(loop.index, _FLOAT)
+            distance = builder.call(magnitude, [builder.fadd(start, builder.fmul(slope, steps))])
+            weight = _splat(builder, _keys(builder, distance))
+            place = builder.add(source, builder.mul(loop.index, ir.Constant(_ADDRESS, LANE_BYTES * vectors)))
+            for group, total in enumerate(totals):
+                values = _load(builder, _at(builder, place, LANE_BYTES * group), _VECTOR)
+                builder.store(_multiply_add(builder, values, weight, builder.load(total)), total)
+        for group, total in enumerate(totals):
+            _store(builder, builder.load(total), _at(builder, target, LANE_BYTES * group))
         return context.get_dummy_value()
 
-    return types.void(types.int64, types.int64, types.int64, types.float32, types.float32), generate
+    return types.void(types.int64, types.int64, groups, types.int64, types.float32, types.float32), generate
 
 
 def _any_above(typing: Any, address: Any, lines: Any, limit: Any) -> Any:
@@ -152,6 +150,21 @@ def _prefetch(typing: Any, address: Any) -> Any:
     return types.void(types.int64), generate
 
 
+def _keys(builder: Any, distance: Any) -> Any:
+    """The cubic convolution kernel at a distance that is not negative."""
+
+    def polynomial(*coefficients: float) -> Any:
+        total = ir.Constant(_FLOAT, coefficients[0])
+        for coefficient in coefficients[1:]:
+            total = _multiply_add(builder, total, distance, ir.Constant(_FLOAT, coefficient))
+        return total
+
+    near, far = polynomial(1.5, -2.5, 0.0, 1.0), polynomial(-0.5, 2.5, -4.0, 2.0)
+    one, two = ir.Constant(_FLOAT, 1.0), ir.Constant(_FLOAT, 2.0)
+    far = builder.select(builder.fcmp_ordered("<", distance, two), far, ir.Constant(_FLOAT, 0.0))
+    return builder.select(builder.fcmp_ordered("<", distance, one), near, far)
+
+
 def _at(builder: Any, address: Any, offset_bytes: int) -> Any:
     return builder.add(address, ir.Constant(_ADDRESS, offset_bytes))
 
@@ -177,7 +190,7 @@ def _multiply_add(builder: Any, value: Any, weight: Any, total: Any) -> Any:
     return builder.fadd(builder.fmul(value, weight, flags=_FAST), total, flags=_FAST)
 
 
-def _store_transposed(builder: Any, rows: list[Any], target: Any) -> None:
+def _store_transposed(builder: Any, rows: list[Any], target: Any, stride: Any) -> None:
     """Four rounds of perfect shuffles transpose sixteen vectors."""
     half = LANES // 2
     low = ir.Constant(_INDEX, [lane // 2 + LANES * (lane % 2) for lane in range(LANES)])
@@ -186,12 +199,11 @@ def _store_transposed(builder: Any, rows: list[Any], target: Any) -> None:
         pairs = [(rows[lane], rows[lane + half]) for lane in range(half)]
         rows = [builder.shuffle_vector(one, other, mask) for one, other in pairs for mask in (low, high)]
     for lane, row in enumerate(rows):
-        _store(builder, row, _at(builder, target, LANE_BYTES * lane))
+        _store(builder, row, builder.add(target, builder.mul(stride, ir.Constant(_ADDRESS, lane))))
 
 
-blend_two = intrinsic(_blend_two)
+blend_four = intrinsic(_blend_four)
 blend_taps = intrinsic(_blend_taps)
-add_two = intrinsic(_add_two)
-add_hat_run = intrinsic(_add_hat_run)
+add_run = intrinsic(_add_run)
 any_above = intrinsic(_any_above)
 prefetch = intrinsic(_prefetch)

@@ -10,14 +10,14 @@ from numba import njit
 from common.projection.native_sweep import BAND_ROWS
 
 
-def _cubic(share: Any) -> Any:
-    """Lagrange weights of the four neighbours of a point that lies ``share`` past the second: exact for cubics."""
+def _keys(share: Any) -> Any:
+    """As :func:`common.projection.interpolation.keys_weights`, for one point."""
     s = share
     return (
-        -s * (s - 1.0) * (s - 2.0) / 6.0,
-        (s + 1.0) * (s - 1.0) * (s - 2.0) / 2.0,
-        -(s + 1.0) * s * (s - 2.0) / 2.0,
-        (s + 1.0) * s * (s - 1.0) / 6.0,
+        ((-0.5 * s + 1.0) * s - 0.5) * s,
+        (1.5 * s - 2.5) * s * s + 1.0,
+        ((-1.5 * s + 2.0) * s + 0.5) * s,
+        (0.5 * s - 0.5) * s * s,
     )
 
 
@@ -26,7 +26,7 @@ def _lattice_value(sums: Any, row: Any, column: Any) -> Any:
     below, left = int(math.floor(row + 1e-6)), int(math.floor(column + 1e-6))
     if abs(row - below) < 1e-5 and abs(column - left) < 1e-5:
         return float(sums[below // BAND_ROWS, left, below % BAND_ROWS])
-    rows, columns = _cubic(row - below), _cubic(column - left)
+    rows, columns = _keys(row - below), _keys(column - left)
     last_row, last_column = sums.shape[0] * BAND_ROWS - 1, sums.shape[1] - 1
     total = 0.0
     for j in range(4):
@@ -72,6 +72,6 @@ def _read_rows(
 
 
 _compile = njit(nogil=True, error_model="numpy")
-_cubic = _compile(_cubic)
+_keys = _compile(_keys)
 _lattice_value = _compile(_lattice_value)
 read_rows = _compile(_read_rows)

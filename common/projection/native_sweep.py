@@ -13,20 +13,21 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from common.projection.interpolation import TAPS
 from common.projection.lanes import (
     CACHE_LINE_BYTES,
     LANE_BYTES,
     LANES,
-    add_hat_run,
-    add_two,
+    add_run,
     any_above,
+    blend_four,
     blend_taps,
-    blend_two,
     prefetch,
 )
 
 GROUPS = 2
 BAND_ROWS = GROUPS * LANES
+BAND_BYTES = 4 * BAND_ROWS
 _ROWS_AHEAD = 4
 
 
@@ -51,8 +52,18 @@ def _window(view: Any, row: Any, planes: Any) -> Any:
     return min(corners), max(corners)
 
 
+def _keys(distance: Any) -> Any:
+    """Cubic convolution, as in :mod:`common.projection.interpolation`, at a distance from a sample."""
+    d = abs(distance)
+    if d >= 2.0:
+        return 0.0
+    if d >= 1.0:
+        return ((-0.5 * d + 2.5) * d - 4.0) * d + 2.0
+    return (1.5 * d - 2.5) * d * d + 1.0
+
+
 def _lateral_tables(view: Any, row: Any, first_slice: Any, rows: Any, offsets: Any, weights: Any, pitch: Any) -> None:
-    """Fill the hat weights between slices for a band of the lateral view, whose planes lie along the voxel row.
+    """Fill the weights between slices for a band of the lateral view, whose planes lie along the voxel row.
 
     ``offsets`` is (group, chunk, lane), ``weights`` (group, chunk, lane, tap, voxel); ``rows`` counts the window's rows
     with its guards, the first of which is slice ``first_slice``.
@@ -62,14 +73,13 @@ def _lateral_tables(view: Any, row: Any, first_slice: Any, rows: Any, offsets: A
         for chunk in range(chunks):
             for lane in range(LANES):
                 detector_row = row + group * LANES + lane
-                ends = _height(view, detector_row, chunk * LANES), _height(view, detector_row, chunk * LANES + LANES - 1)
-                start = min(max(int(math.floor(min(ends))) - first_slice, 0), rows - taps)
+                one, other = _height(view, detector_row, chunk * LANES), _height(view, detector_row, (chunk + 1) * LANES - 1)
+                start = min(max(int(math.floor(min(one, other))) - 1 - first_slice, 0), rows - taps)
                 offsets[group, chunk, lane] = start * pitch
-                for tap in range(taps):
-                    for voxel in range(LANES):
-                        height = _height(view, detector_row, chunk * LANES + voxel)
-                        near = 1.0 - abs(height - (first_slice + start + tap))
-                        weights[group, chunk, lane, tap, voxel] = max(near, 0.0)
+                for voxel in range(LANES):
+                    height = _height(view, detector_row, chunk * LANES + voxel)
+                    for tap in range(taps):
+                        weights[group, chunk, lane, tap, voxel] = _keys(height - (first_slice + start + tap))
 
 
 def _tissue_spans(volume: Any, air: Any, first: Any, last: Any, spans: Any) -> None:
@@ -130,39 +140,37 @@ def _frontal_row(view: Any, row: Any, y: Any, window: Any, extent: Any, buffer: 
     first_slice, rows = window
     low, high = extent
     pitch = buffer.strides[0]
-    offsets, near, far = np.zeros(LANES, np.int64), np.zeros(LANES, np.float32), np.zeros(LANES, np.float32)
-    chunk_low, chunk_high = low // LANES, (high + LANES - 1) // LANES
-    scale = _magnification(view, y)
-    step = scale * view.column_step
-    start = view.source_across + (view.first_column - view.source_across) * scale
-    column_low = max(0, int(math.ceil((low - 1 - start) / step)))
-    column_high = min(image.shape[0], int(math.floor((high - start) / step)) + 1)
+    offsets, weights = np.zeros(LANES, np.int64), np.zeros((LANES, TAPS), np.float32)
     for group in range(GROUPS):
         for lane in range(LANES):
             height = _height(view, row + group * LANES + lane, y)
-            below = int(math.floor(height))
-            inside = 0 <= below - first_slice <= rows - 2
-            offsets[lane] = (below - first_slice) * pitch if inside else 0
-            far[lane] = height - below if inside else 0.0
-            near[lane] = 1.0 - (height - below) if inside else 0.0
-        for chunk in range(chunk_low, chunk_high):
-            blend_two(
-                mixed.ctypes.data + (1 + chunk * LANES) * LANE_BYTES,
+            lowest = int(math.floor(height)) - 1
+            inside = 0 <= lowest - first_slice <= rows - TAPS
+            offsets[lane] = (lowest - first_slice) * pitch if inside else 0
+            for tap in range(TAPS):
+                weights[lane, tap] = _keys(height - (lowest + tap)) if inside else 0.0
+        for chunk in range(low // LANES, (high + LANES - 1) // LANES):
+            blend_four(
+                mixed.ctypes.data + chunk * LANES * BAND_BYTES + group * LANE_BYTES,
+                BAND_BYTES,
                 buffer.ctypes.data + chunk * LANE_BYTES,
                 pitch,
                 offsets.ctypes.data,
-                near.ctypes.data,
-                far.ctypes.data,
+                weights.ctypes.data,
             )
-        mixed[chunk_low * LANES] = 0
-        mixed[chunk_high * LANES + 1] = 0
-        for column in range(column_low, column_high):
-            place = start + step * column
-            left = int(math.floor(place))
-            share = np.float32(place - left)
-            source = mixed.ctypes.data + (left + 1) * LANE_BYTES
-            target = image.ctypes.data + (column * GROUPS + group) * LANE_BYTES
-            add_two(target, source, np.float32(1) - share, source + LANE_BYTES, share)
+    scale = _magnification(view, y)
+    step = scale * view.column_step
+    start = view.source_across + (view.first_column - view.source_across) * scale
+    first_column = max(0, int(math.ceil((low - 2 - start) / step)))
+    last_column = min(image.shape[0], int(math.floor((high + 1 - start) / step)) + 1)
+    for column in range(first_column, last_column):
+        place = start + step * column
+        left = int(math.floor(place)) - 1
+        begin, end = max(low, left), min(high, left + TAPS)
+        if end > begin:
+            source = mixed.ctypes.data + begin * BAND_BYTES
+            target = image.ctypes.data + column * BAND_BYTES
+            add_run(target, source, GROUPS, end - begin, np.float32(begin - place), np.float32(1))
 
 
 def _lateral_row(view: Any, y: Any, extent: Any, tables: Any, buffer: Any, mixed: Any, image: Any) -> None:
@@ -170,43 +178,41 @@ def _lateral_row(view: Any, y: Any, extent: Any, tables: Any, buffer: Any, mixed
     offsets, weights = tables
     low, high = extent
     chunks, taps = weights.shape[1], weights.shape[3]
-    first_column, last_column = _columns_near(view, y, extent, image.shape[0])
     for group in range(GROUPS):
         for chunk in range(low // LANES, (high + LANES - 1) // LANES):
             place = group * chunks + chunk
             blend_taps(
-                mixed.ctypes.data + (1 + chunk * LANES) * LANE_BYTES,
+                mixed.ctypes.data + chunk * LANES * BAND_BYTES + group * LANE_BYTES,
+                BAND_BYTES,
                 buffer.ctypes.data + chunk * LANE_BYTES,
                 buffer.strides[0],
                 offsets.ctypes.data + place * LANES * 8,
                 weights.ctypes.data + place * LANES * taps * LANE_BYTES,
                 taps,
             )
-        for column in range(first_column, last_column):
-            across = view.first_column + column * view.column_step - view.source_across
-            slope = across / (view.reference - view.source_along)
-            start, stop = low, high
-            if abs(slope) > 1e-12:
-                one = (y - 1 - view.source_across) / slope + view.source_along
-                other = (y + 1 - view.source_across) / slope + view.source_along
-                start = max(low, int(math.ceil(min(one, other))))
-                stop = min(high, int(math.floor(max(one, other))) + 1)
-            if stop > start:
-                add_hat_run(
-                    image.ctypes.data + (column * GROUPS + group) * LANE_BYTES,
-                    mixed.ctypes.data + (1 + start) * LANE_BYTES,
-                    stop - start,
-                    np.float32(view.source_across + slope * (start - view.source_along) - y),
-                    np.float32(slope),
-                )
+    first_column, last_column = _columns_near(view, y, extent, image.shape[0])
+    for column in range(first_column, last_column):
+        across = view.first_column + column * view.column_step - view.source_across
+        slope = across / (view.reference - view.source_along)
+        begin, end = low, high
+        if abs(slope) > 1e-12:
+            one = (y - 2 - view.source_across) / slope + view.source_along
+            other = (y + 2 - view.source_across) / slope + view.source_along
+            begin = max(low, int(math.ceil(min(one, other))))
+            end = min(high, int(math.floor(max(one, other))) + 1)
+        if end > begin:
+            source = mixed.ctypes.data + begin * BAND_BYTES
+            target = image.ctypes.data + column * BAND_BYTES
+            distance = view.source_across + slope * (begin - view.source_along) - y
+            add_run(target, source, GROUPS, end - begin, np.float32(distance), np.float32(slope))
 
 
 def _columns_near(view: Any, y: Any, extent: Any, columns: Any) -> Any:
-    """Detector columns whose rays come within one voxel of row ``y`` somewhere inside the extent."""
+    """Detector columns whose rays come within two voxels of row ``y`` somewhere inside the extent."""
     low, high = float(columns), 0.0
     for plane in (extent[0], extent[1] - 1):
         scale = _magnification(view, plane)
-        for side in (-1, 1):
+        for side in (-2, 2):
             across = (y + side - view.source_across) / scale + view.source_across
             column = (across - view.first_column) / view.column_step
             low, high = min(low, column), max(high, column)
@@ -231,19 +237,19 @@ def _sweep_band(
     slices, rows, columns = volume.shape
     frontal_low, frontal_high = _window(frontal, row, rows)
     lateral_low, lateral_high = _window(lateral, row, columns)
-    first = max(0, int(math.floor(min(frontal_low, lateral_low))))
-    last = min(slices - 1, int(math.floor(max(frontal_high, lateral_high))) + 1)
+    first = max(0, int(math.floor(min(frontal_low, lateral_low))) - 1)
+    last = min(slices - 1, int(math.floor(max(frontal_high, lateral_high))) + 2)
     if last < first:
         return
     chunks = (columns + LANES - 1) // LANES
     reach = abs(lateral.reference - lateral.source_along)
     ends = lateral.first_row + row * lateral.row_step, lateral.first_row + (row + BAND_ROWS - 1) * lateral.row_step
     steepest = max(abs(ends[0] - lateral.source_height), abs(ends[1] - lateral.source_height)) / reach
-    taps = int(math.floor(steepest * (LANES - 1))) + 3
+    taps = int(math.floor(steepest * (LANES - 1))) + 1 + TAPS
     guard = taps + 1
     count = last - first + 1
     buffer = np.zeros((count + 2 * guard, chunks * LANES), np.float32)
-    mixed = np.zeros((chunks * LANES + 2, LANES), np.float32)
+    mixed = np.zeros((chunks * LANES, BAND_ROWS), np.float32)
     filled = np.zeros((count, 2), np.int64)
     offsets = np.zeros((GROUPS, chunks, LANES), np.int64)
     weights = np.zeros((GROUPS, chunks, LANES, taps, LANES), np.float32)
@@ -260,6 +266,7 @@ _compile = njit(nogil=True, error_model="numpy")
 _magnification = _compile(_magnification)
 _height = _compile(_height)
 _window = _compile(_window)
+_keys = _compile(_keys)
 _lateral_tables = _compile(_lateral_tables)
 tissue_spans = _compile(_tissue_spans)
 _load_rows = _compile(_load_rows)

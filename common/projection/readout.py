@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from common.geometry import FloatArray
+from common.projection.interpolation import keys_weights
 from common.ray_module import FullPrecision
 
 
@@ -46,15 +47,8 @@ class Readout(FullPrecision):
         return lattice.index_add_(1, self.get_buffer("index").flatten(), spread).view(-1, *self._lattice_shape)
 
 
-def cubic_weights(share: FloatArray) -> FloatArray:
-    """(..., 4) Lagrange weights of neighbours -1, 0, 1 and 2 of points ``share`` past neighbour 0: exact for cubics."""
-    s = share
-    weights = -s * (s - 1) * (s - 2) / 6, (s + 1) * (s - 1) * (s - 2) / 2, -(s + 1) * s * (s - 2) / 2, (s + 1) * s * (s - 1) / 6
-    return np.stack(weights, axis=-1)
-
-
 def _neighbours(place: FloatArray, cells: int) -> tuple[np.ndarray, FloatArray]:
-    """(..., 4) indices and cubic weights of the four cells around each place."""
+    """(..., 4) indices and weights of the four cells around each place."""
     below = np.floor(place)
     index = np.clip(below[..., None].astype(np.int64) + np.arange(-1, 3), 0, cells - 1)
-    return index, cubic_weights(place - below)
+    return index, keys_weights(place - below)

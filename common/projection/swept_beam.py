@@ -1,9 +1,9 @@
 """One view as banded matrix products: the separable plane sweep, on any device.
 
 Planes that are parallel to a lattice of rays are magnified as a whole, and magnification is separable in rows and columns.
-The sum over planes of bilinearly magnified planes, times the path between planes, is Joseph's method (IEEE Trans Med
-Imaging 1:192, 1982). Two products do it: one magnifies every plane along the columns, the other magnifies along the rows
-and sums the planes. A ray sees few voxels of a plane, so the lattice is cut into tiles, and each tile multiplies only the
+The sum over planes, each read where the ray meets it, times the path between planes, is Joseph's method (IEEE Trans Med
+Imaging 1:192, 1982), here with cubic in place of linear interpolation. Two products do it: one magnifies every plane along
+the columns, the other magnifies along the rows and sums the planes. A ray sees few voxels of a plane, so the lattice is cut into tiles, and each tile multiplies only the
 voxels within its reach. The adjoint is the transpose.
 """
 
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from common.geometry import Beam, FloatArray, Geometry, Grid, no_ray_crosses
+from common.projection.interpolation import TAPS, keys_weights
 from common.projection.lattice import Placement, ray_lattice
 from common.projection.readout import Readout
 from common.ray_module import RayModule
@@ -123,10 +124,10 @@ class SweptBeam(RayModule):
         tiles = []
         for start, stop in pairwise(edges):
             part = places[:, start:stop]
-            met = part[(part > -1) & (part < voxels)]
+            met = part[(part > -2) & (part < voxels + 1)]
             if met.size:
-                reach = slice(max(0, int(np.floor(met.min()))), min(voxels, int(np.floor(met.max())) + 2))
-                weights = _hats(part - reach.start, reach.stop - reach.start)
+                reach = slice(max(0, int(np.floor(met.min())) - 1), min(voxels, int(np.floor(met.max())) + 3))
+                weights = _banded(part - reach.start, reach.stop - reach.start)
                 tile = _Tile(slice(start, stop), reach, f"axis{axis}_{start}")
                 weights = weights.permute(1, 0, 2).flatten(1) if axis == 0 else weights.transpose(1, 2)
                 self.register_buffer(tile.buffer, weights.contiguous(), persistent=False)
@@ -134,15 +135,11 @@ class SweptBeam(RayModule):
         return tiles
 
 
-def _hats(places: FloatArray, voxels: int) -> Tensor:
-    """(plane, ray, voxel) float32, linear interpolation between the two voxels around each place; none outside."""
-    # One cell of padding on either side takes what falls off the edge.
-    weights = torch.zeros(*places.shape, voxels + 2)
+def _banded(places: FloatArray, voxels: int) -> Tensor:
+    """(plane, ray, voxel) float32, cubic weights of the voxels around each place; voxels beyond the edges are air."""
     below = np.floor(places)
-    share = torch.from_numpy(places - below).float()
-    index = torch.from_numpy(below).long() + 1
-    for offset, weight in ((0, 1 - share), (1, share)):
-        at = index + offset
-        inside = (at >= 0) & (at < voxels + 2)
-        weights.scatter_add_(2, at.clamp(0, voxels + 1)[..., None], torch.where(inside, weight, 0)[..., None])
-    return weights[..., 1:-1]
+    index = torch.from_numpy(below).long()[..., None] + torch.arange(-1, TAPS - 1)
+    values = torch.from_numpy(keys_weights(places - below)).float()
+    inside = (index >= 0) & (index < voxels)
+    weights = torch.zeros(*places.shape, voxels)
+    return weights.scatter_add_(2, index.clamp(0, voxels - 1), torch.where(inside, values, 0))

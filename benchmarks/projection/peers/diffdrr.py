@@ -124,8 +124,7 @@ class DiffDRRTrilinear(_DiffDRR):
         super().__init__("trilinear", Trilinear(voxel_shift=0.5), threads)
 
     def _points_per_ray(self, scene: Scene) -> int:
-        _, posterior, left = scene.mu_per_mm.shape
-        return max(posterior, left) + 2
+        return int(max(scene.mu_per_mm.shape[1:])) + 2
 
     def _arguments(self, scene: Scene, source: Tensor, target: Tensor) -> dict[str, Tensor | int]:
         bounds = []

@@ -134,7 +134,7 @@ def _program() -> str:
     Raises:
         ImportError: plastimatch is not installed.
     """
-    packaged = sorted(Path(folder, "plastimatch", "bin", "plastimatch") for folder in sys.path)
+    packaged = (Path(folder, "plastimatch", "bin", "plastimatch") for folder in sys.path)
     found = next((str(file) for file in packaged if file.is_file()), None) or shutil.which("plastimatch")
     if found is None:
         raise ImportError("no plastimatch executable")
