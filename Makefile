@@ -3,8 +3,13 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+BENCH_VENV ?= .venv-bench
+BENCH_READY := $(BENCH_VENV)/.ready
+# The second list asks for torchvision and triton, which the adapters never import: installed without dependencies.
+PEERS := itk-rtk itk-twoprojectionregistration torchio roma jaxtyping platformdirs
+PEERS_ALONE := diffdrr nanodrr flashdrr plastimatch
 
-.PHONY: demo test test-fast check format clean
+.PHONY: demo test test-fast check bench-projection format clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -27,9 +32,18 @@ check: $(READY)  ## Style and strict typing.
 	$(BIN)/yamllint --strict docker
 	$(BIN)/hadolint docker/*.Dockerfile
 
+$(BENCH_READY): pyproject.toml constraints.txt constraints-bench.txt
+	$(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -c constraints-bench.txt -e '.[dev]' $(PEERS)
+	$(BENCH_VENV)/bin/pip install --quiet --disable-pip-version-check -c constraints-bench.txt --no-deps $(PEERS_ALONE)
+	touch $(BENCH_READY)
+
+bench-projection: $(BENCH_READY)  ## The projector beside its peers, half an hour; CT=FOLDER adds pictures.
+	$(BENCH_VENV)/bin/python -m benchmarks.projection $(if $(CT),--ct $(CT))
+
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) runs build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(BENCH_VENV) runs build *.egg-info .mypy_cache .ruff_cache .pytest_cache

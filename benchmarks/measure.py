@@ -54,9 +54,7 @@ def interleaved(methods: Mapping[str, Callable[[], object]], repeats: int = REPE
             call()
             if turn:
                 times[name].append(time.perf_counter() - start)
-    return {
-        name: Timing(statistics.median(taken) * 1e3, min(taken) * 1e3, len(taken)) for name, taken in times.items()
-    }
+    return {name: Timing(statistics.median(taken) * 1e3, min(taken) * 1e3, len(taken)) for name, taken in times.items()}
 
 
 def peak_growth_bytes(call: Callable[[], object]) -> int:
@@ -78,16 +76,19 @@ def show(console: Console, title: str, columns: Sequence[str], rows: Sequence[Se
     console.print(table)
 
 
-def conclude(console: Console, name: str, goals: Sequence[Goal], figures: Mapping[str, Any], protocol: str) -> bool:
-    """Write ``results/NAME.json`` and print the last line: whether every goal was met, then each with its figure."""
-    RESULTS.mkdir(exist_ok=True)
+def conclude(
+    console: Console, name: str, goals: Sequence[Goal], figures: Mapping[str, Any], protocol: str, *, complete: bool
+) -> bool:
+    """Print the last line: whether every goal was met, then each with its figure. A complete run leaves NAME.json."""
     document = {
         "protocol": protocol,
         "machine": {"processor": processor(), "cores": os.cpu_count(), "python": platform.python_version()},
         "goals": [asdict(goal) for goal in goals],
         "figures": figures,
     }
-    (RESULTS / f"{name}.json").write_text(json.dumps(document, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    if complete:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / f"{name}.json").write_text(json.dumps(document, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     met = all(goal.met for goal in goals)
     told = "; ".join(f"{goal.name} {goal.figure}{'' if goal.met else ' (missed)'}" for goal in goals)
     console.print(f"{name}: {'met' if met else 'missed'}: {told}", soft_wrap=True, highlight=False)
@@ -100,7 +101,9 @@ def processor() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="ascii").splitlines()
     except OSError:
         return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )
 
 
 def _status_bytes(status: Path, field: str) -> int:

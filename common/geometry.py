@@ -109,7 +109,8 @@ class Pose(BaseModel):
     @property
     def rotation(self) -> FloatArray:
         """(3, 3) rotation of patient (x, y, z) into room (x, y, z)."""
-        (cx, cy, cz), (sx, sy, sz) = (f(np.radians((self.pitch_deg, self.roll_deg, self.yaw_deg))) for f in (np.cos, np.sin))
+        angles = np.radians((self.pitch_deg, self.roll_deg, self.yaw_deg))
+        (cx, cy, cz), (sx, sy, sz) = np.cos(angles), np.sin(angles)
         about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
         about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
         about_z = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
@@ -201,9 +202,7 @@ class Geometry(BaseModel):
         posterior = 1.0 if self.frontal is FrontalView.PA else -1.0
         left = 1.0 if self.lateral is LateralView.RIGHT else -1.0
         return (
-            Beam(
-                "frontal", 1, 2, posterior * self.source_patient_mm, self.frontal_offset_mm, self.frontal_pose
-            ),
+            Beam("frontal", 1, 2, posterior * self.source_patient_mm, self.frontal_offset_mm, self.frontal_pose),
             Beam("lateral", 2, 1, left * self.source_patient_mm, self.lateral_offset_mm, self.lateral_pose),
         )
 

@@ -20,17 +20,20 @@ from benchmarks.projection.pictures import compare, real_head
 from benchmarks.projection.scene import Scene
 
 PROTOCOL = (
-    "Two views, 1000 mm to the isocentre, 1500 mm to the detector, 400 mm detector. Errors: root mean square and maximum over "
-    "both views against closed-form line integrals to pixel centres, in per cent of the greatest integral; Gaussians sampled "
-    "at voxel centres, ellipsoids and box averaged over 27 points where a surface passes. Times: medians of interleaved turns "
-    "in one process, first turn left out. Peers are given float32 attenuation; ours (native) converts int16 HU in the call."
+    "Two views, 1000 mm to the isocentre, 1500 mm to the detector, 400 mm detector. Errors: root mean square and "
+    "maximum over both views against closed-form line integrals to pixel centres, in per cent of the greatest integral; "
+    "Gaussians sampled at voxel centres, ellipsoids and box averaged over 27 points where a surface passes. Times: "
+    "medians of interleaved turns in one process, first turn left out. Peers are given float32 attenuation; ours "
+    "(native) converts int16 HU in the call."
 )
 
 
 def main(
     ct: Annotated[Path | None, typer.Option(help="Folder of real head CTs for the pictures.")] = None,
     threads: Annotated[int, typer.Option(help="Threads of every method.")] = 2,
-    part: Annotated[list[str] | None, typer.Option(help="accuracy, native, training or pictures; all by default.")] = None,
+    part: Annotated[
+        list[str] | None, typer.Option(help="accuracy, native, training or pictures; all by default.")
+    ] = None,
 ) -> None:
     """Measure, print tables, write results and pictures."""
     torch.set_num_threads(threads)
@@ -52,10 +55,13 @@ def main(
         goals += speed.training_goals(table, peers)
     if "native" in parts or "training" in parts:
         figures["ceilings"] = speed.ceilings()
-        console.print(f"This machine: {figures['ceilings']}. GPU: {'present' if torch.cuda.is_available() else 'none'}.")
+        console.print(
+            f"This machine: {figures['ceilings']}. GPU: {'present' if torch.cuda.is_available() else 'none'}."
+        )
     if "pictures" in parts and ct is not None:
         _pictures(console, ct, peers, threads)
-    conclude(console, "projection", goals, figures, PROTOCOL)
+    complete = set(parts) >= {"accuracy", "native", "training"}
+    conclude(console, "projection", goals, figures, PROTOCOL, complete=complete)
 
 
 def _accuracy(console: Console, peers: Sequence[Peer], figures: dict[str, object]) -> list[Goal]:

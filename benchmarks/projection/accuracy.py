@@ -116,7 +116,8 @@ def accuracy_goals(
         smooth = _rmse(table["smooth 128"], name)
         goals.append(Goal(f"{name} smooth 128 RMSE (<= 0.03 %)", f"{smooth:.4f} %", smooth <= 0.03))
         ratios = {
-            case: _rmse(row, name) / min(found.rmse_percent for other, found in row.items() if found and other not in ours)
+            case: _rmse(row, name)
+            / min(found.rmse_percent for other, found in row.items() if found and other not in ours)
             for case, row in table.items()
             if not case.startswith("box") and any(found for other, found in row.items() if other not in ours)
         }
@@ -145,7 +146,9 @@ def exactness_goals() -> list[Goal]:
     small = Grid(shape=(9, 10, 11), voxel_mm=20.0)
     passed = all(
         torch.autograd.gradcheck(
-            Projector(small, Geometry(detector_shape=(9, 10), pixel_mm=35.0, frontal_pose=pose, lateral_pose=pose)).double(),
+            Projector(
+                small, Geometry(detector_shape=(9, 10), pixel_mm=35.0, frontal_pose=pose, lateral_pose=pose)
+            ).double(),
             torch.rand(1, 1, *small.shape, dtype=torch.float64, generator=generator, requires_grad=True),
         )
         for pose in (Pose(), POSES[-1])

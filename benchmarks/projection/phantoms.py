@@ -81,7 +81,7 @@ class Gaussian:
         per_mm = np.sqrt(squared) / length_mm
         return self.peak_mu * math.sqrt(2 * math.pi) / per_mm * np.exp(-0.5 * _dot(nearest, nearest))
 
-    def varies(self, centres_mm: FloatArray, edges_mm: Triple) -> BoolArray:  # noqa: ARG002
+    def varies(self, centres_mm: FloatArray, edges_mm: Triple) -> BoolArray:
         """Everywhere."""
         return np.ones(centres_mm.shape[:-1], dtype=np.bool_)
 

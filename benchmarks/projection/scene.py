@@ -45,8 +45,12 @@ def view_rays(geometry: Geometry) -> tuple[ViewRays, ViewRays]:
     along = (column + 0.5 - columns / 2) * geometry.pixel_mm
     source_y = 1.0 if geometry.frontal is FrontalView.PA else -1.0
     source_x = -1.0 if geometry.lateral is LateralView.LEFT else 1.0
-    frontal = np.stack([along + geometry.frontal_offset_mm[1], 0 * up - source_y * behind, up + geometry.frontal_offset_mm[0]], -1)
-    lateral = np.stack([0 * up - source_x * behind, along + geometry.lateral_offset_mm[1], up + geometry.lateral_offset_mm[0]], -1)
+    frontal = np.stack(
+        [along + geometry.frontal_offset_mm[1], 0 * up - source_y * behind, up + geometry.frontal_offset_mm[0]], -1
+    )
+    lateral = np.stack(
+        [0 * up - source_x * behind, along + geometry.lateral_offset_mm[1], up + geometry.lateral_offset_mm[0]], -1
+    )
     sources = np.array([[0, source_y, 0], [source_x, 0, 0]]) * geometry.source_patient_mm
     poses = (geometry.frontal_pose, geometry.lateral_pose)
     posed = []

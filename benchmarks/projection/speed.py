@@ -110,7 +110,9 @@ def ceilings() -> dict[str, float]:
     }
 
 
-def _differentiable(scene: Scene, batch: int, peers: Sequence[Peer]) -> dict[str, Callable[[torch.Tensor], torch.Tensor]]:
+def _differentiable(
+    scene: Scene, batch: int, peers: Sequence[Peer]
+) -> dict[str, Callable[[torch.Tensor], torch.Tensor]]:
     turned = detector(128, frontal_pose=POSES[-1], lateral_pose=POSES[-1])
     projector = Projector(Grid(shape=(128, 128, 128), voxel_mm=EDGE_MM / 128), scene.geometry)
     jitter = Pose(pitch_deg=3.0, roll_deg=-2.0, yaw_deg=4.0, translation_mm=(2.0, -1.0, 3.0))
@@ -134,12 +136,12 @@ def _forward(method: Callable[[torch.Tensor], torch.Tensor], volumes: torch.Tens
     return call
 
 
-def _forward_and_backward(method: Callable[[torch.Tensor], torch.Tensor], volumes: torch.Tensor) -> Callable[[], object]:
+def _forward_and_backward(
+    method: Callable[[torch.Tensor], torch.Tensor], volumes: torch.Tensor
+) -> Callable[[], object]:
     def call() -> torch.Tensor:
         leaf = volumes.clone().requires_grad_()
         (gradient,) = torch.autograd.grad(method(leaf).sum(), leaf)
         return gradient
 
     return call
-
-

@@ -1,8 +1,8 @@
 """Cubic convolution: how a value between samples is read, everywhere in the projection.
 
-The kernel is Keys' with a = -1/2 (IEEE Trans Acoust 29:1153, 1981): it passes through the samples, its slope is continuous
-and it is exact for parabolas. Linear interpolation, as in Joseph's method, blurs: on smooth objects its error is eighty
-times greater at 1.8 mm. Beside sharp edges the kernel overshoots by up to 7 %.
+The kernel is Keys' with a = -1/2 (IEEE Trans Acoust 29:1153, 1981): it passes through the samples, its slope is
+continuous and it is exact for parabolas. Linear interpolation, as in Joseph's method, blurs: on smooth objects its
+error is eighty times greater at 1.8 mm. Beside sharp edges the kernel overshoots by up to 7 %.
 """
 
 from __future__ import annotations

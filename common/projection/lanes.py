@@ -1,8 +1,8 @@
-"""Sixteen floats at once inside compiled code: the few vector operations that the native sweep is made of.
+"""Sixteen floats at once inside compiled code: the vector operations that the compiled sweep is made of.
 
-Loops over sixteen neighbours are not turned into vector code reliably, so these operations are given to LLVM as vectors.
-They are generic LLVM IR: a processor without 512-bit registers runs them in smaller ones. Addresses are integers in
-bytes; the caller answers for every address being inside its array.
+Loops over sixteen neighbours are not turned into vector code reliably, so these operations are given to LLVM as
+vectors. They are generic LLVM IR: a processor without 512-bit registers runs them in smaller ones. Addresses are
+integers in bytes; the caller answers for every address being inside its array.
 """
 
 from __future__ import annotations
@@ -18,16 +18,14 @@ LANES = 16
 LANE_BYTES = 4 * LANES
 CACHE_LINE_BYTES = 64
 
-_FLOAT = ir.FloatType()
-_VECTOR = ir.VectorType(_FLOAT, LANES)
+FLOAT = ir.FloatType()
+VECTOR = ir.VectorType(FLOAT, LANES)
 _INDEX = ir.VectorType(ir.IntType(32), LANES)
-_ADDRESS = ir.IntType(64)
+ADDRESS = ir.IntType(64)
 _FAST = ("fast",)
 
 
-def _blend_four(
-    typing: Any, target: Any, stride: Any, rows: Any, pitch: Any, offsets: Any, weights: Any
-) -> Any:
+def _blend_four(typing: Any, target: Any, stride: Any, rows: Any, pitch: Any, offsets: Any, weights: Any) -> Any:
     """``blend_four(target, stride, rows, pitch, offsets, weights)``: four rows mixed for sixteen outputs, transposed.
 
     Output j at voxel x sums ``weights[j][tap] * rows[offsets[j] + tap * pitch + x]`` over four taps, and is written to
@@ -38,11 +36,11 @@ def _blend_four(
         target, stride, rows, pitch, offsets, weights = arguments
         outputs = []
         for lane in range(LANES):
-            row = builder.add(rows, _load(builder, _at(builder, offsets, 8 * lane), _ADDRESS))
-            total = ir.Constant(_VECTOR, [0.0] * LANES)
+            row = builder.add(rows, load(builder, at(builder, offsets, 8 * lane), ADDRESS))
+            total = ir.Constant(VECTOR, [0.0] * LANES)
             for tap in range(4):
-                weight = _splat(builder, _load(builder, _at(builder, weights, 16 * lane + 4 * tap), _FLOAT))
-                total = _multiply_add(builder, _load(builder, row, _VECTOR), weight, total)
+                weight = splat(builder, load(builder, at(builder, weights, 16 * lane + 4 * tap), FLOAT))
+                total = multiply_add(builder, load(builder, row, VECTOR), weight, total)
                 row = builder.add(row, pitch)
             outputs.append(total)
         _store_transposed(builder, outputs, target, stride)
@@ -61,18 +59,18 @@ def _blend_taps(
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         target, stride, rows, pitch, offsets, weights, taps = arguments
-        table_bytes = builder.mul(taps, ir.Constant(_ADDRESS, LANE_BYTES))
+        table_bytes = builder.mul(taps, ir.Constant(ADDRESS, LANE_BYTES))
         outputs = []
         for lane in range(LANES):
-            total = cgutils.alloca_once(builder, _VECTOR)
-            builder.store(ir.Constant(_VECTOR, [0.0] * LANES), total)
-            row = builder.add(rows, _load(builder, _at(builder, offsets, 8 * lane), _ADDRESS))
-            table = builder.add(weights, builder.mul(table_bytes, ir.Constant(_ADDRESS, lane)))
+            total = cgutils.alloca_once(builder, VECTOR)
+            builder.store(ir.Constant(VECTOR, [0.0] * LANES), total)
+            row = builder.add(rows, load(builder, at(builder, offsets, 8 * lane), ADDRESS))
+            table = builder.add(weights, builder.mul(table_bytes, ir.Constant(ADDRESS, lane)))
             with cgutils.for_range(builder, taps) as loop:
-                values = _load(builder, builder.add(row, builder.mul(loop.index, pitch)), _VECTOR)
-                place = builder.add(table, builder.mul(loop.index, ir.Constant(_ADDRESS, LANE_BYTES)))
-                weight = _load(builder, place, _VECTOR)
-                builder.store(_multiply_add(builder, values, weight, builder.load(total)), total)
+                values = load(builder, builder.add(row, builder.mul(loop.index, pitch)), VECTOR)
+                place = builder.add(table, builder.mul(loop.index, ir.Constant(ADDRESS, LANE_BYTES)))
+                weight = load(builder, place, VECTOR)
+                builder.store(multiply_add(builder, values, weight, builder.load(total)), total)
             outputs.append(builder.load(total))
         _store_transposed(builder, outputs, target, stride)
         return context.get_dummy_value()
@@ -92,20 +90,20 @@ def _add_run(typing: Any, target: Any, source: Any, groups: Any, count: Any, sta
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         target, source, _, count, start, slope = arguments
-        magnitude = builder.module.declare_intrinsic("llvm.fabs", [_FLOAT])
-        totals = [cgutils.alloca_once(builder, _VECTOR) for _ in range(vectors)]
+        magnitude = builder.module.declare_intrinsic("llvm.fabs", [FLOAT])
+        totals = [cgutils.alloca_once(builder, VECTOR) for _ in range(vectors)]
         for group, total in enumerate(totals):
-            builder.store(_load(builder, _at(builder, target, LANE_BYTES * group), _VECTOR), total)
+            builder.store(load(builder, at(builder, target, LANE_BYTES * group), VECTOR), total)
         with cgutils.for_range(builder, count) as loop:
-            steps = builder.sitofp(loop.index, _FLOAT)
+            steps = builder.sitofp(loop.index, FLOAT)
             distance = builder.call(magnitude, [builder.fadd(start, builder.fmul(slope, steps))])
-            weight = _splat(builder, _keys(builder, distance))
-            place = builder.add(source, builder.mul(loop.index, ir.Constant(_ADDRESS, LANE_BYTES * vectors)))
+            weight = splat(builder, keys(builder, distance))
+            place = builder.add(source, builder.mul(loop.index, ir.Constant(ADDRESS, LANE_BYTES * vectors)))
             for group, total in enumerate(totals):
-                values = _load(builder, _at(builder, place, LANE_BYTES * group), _VECTOR)
-                builder.store(_multiply_add(builder, values, weight, builder.load(total)), total)
+                values = load(builder, at(builder, place, LANE_BYTES * group), VECTOR)
+                builder.store(multiply_add(builder, values, weight, builder.load(total)), total)
         for group, total in enumerate(totals):
-            _store(builder, builder.load(total), _at(builder, target, LANE_BYTES * group))
+            store(builder, builder.load(total), at(builder, target, LANE_BYTES * group))
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64, groups, types.int64, types.float32, types.float32), generate
@@ -117,16 +115,16 @@ def _any_above(typing: Any, address: Any, lines: Any, limit: Any) -> Any:
     The values have the limit's type, int16 or float32.
     """
     whole = isinstance(limit, types.Integer)
-    element, count = (ir.IntType(16), 32) if whole else (_FLOAT, 16)
+    element, count = (ir.IntType(16), 32) if whole else (FLOAT, 16)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         start, lines_, limit_ = arguments
         found = cgutils.alloca_once(builder, ir.VectorType(ir.IntType(1), count))
         builder.store(ir.Constant(ir.VectorType(ir.IntType(1), count), [0] * count), found)
-        bound = _splat(builder, limit_, count)
+        bound = splat(builder, limit_, count)
         with cgutils.for_range(builder, lines_) as loop:
-            place = builder.add(start, builder.mul(loop.index, ir.Constant(_ADDRESS, CACHE_LINE_BYTES)))
-            values = _load(builder, place, ir.VectorType(element, count), align=element.width // 8 if whole else 4)
+            place = builder.add(start, builder.mul(loop.index, ir.Constant(ADDRESS, CACHE_LINE_BYTES)))
+            values = load(builder, place, ir.VectorType(element, count), align=element.width // 8 if whole else 4)
             above = builder.icmp_signed if whole else builder.fcmp_unordered
             builder.store(builder.or_(builder.load(found), above(">", values, bound)), found)
         bits = builder.bitcast(builder.load(found), ir.IntType(count))
@@ -150,56 +148,65 @@ def _prefetch(typing: Any, address: Any) -> Any:
     return types.void(types.int64), generate
 
 
-def _keys(builder: Any, distance: Any) -> Any:
+def keys(builder: Any, distance: Any) -> Any:
     """The cubic convolution kernel at a distance that is not negative."""
 
     def polynomial(*coefficients: float) -> Any:
-        total = ir.Constant(_FLOAT, coefficients[0])
+        total = ir.Constant(FLOAT, coefficients[0])
         for coefficient in coefficients[1:]:
-            total = _multiply_add(builder, total, distance, ir.Constant(_FLOAT, coefficient))
+            total = multiply_add(builder, total, distance, ir.Constant(FLOAT, coefficient))
         return total
 
     near, far = polynomial(1.5, -2.5, 0.0, 1.0), polynomial(-0.5, 2.5, -4.0, 2.0)
-    one, two = ir.Constant(_FLOAT, 1.0), ir.Constant(_FLOAT, 2.0)
-    far = builder.select(builder.fcmp_ordered("<", distance, two), far, ir.Constant(_FLOAT, 0.0))
+    one, two = ir.Constant(FLOAT, 1.0), ir.Constant(FLOAT, 2.0)
+    far = builder.select(builder.fcmp_ordered("<", distance, two), far, ir.Constant(FLOAT, 0.0))
     return builder.select(builder.fcmp_ordered("<", distance, one), near, far)
 
 
-def _at(builder: Any, address: Any, offset_bytes: int) -> Any:
-    return builder.add(address, ir.Constant(_ADDRESS, offset_bytes))
+def at(builder: Any, address: Any, offset_bytes: int) -> Any:
+    """An address some bytes further."""
+    return builder.add(address, ir.Constant(ADDRESS, offset_bytes))
 
 
-def _load(builder: Any, address: Any, kind: Any, align: int = 4) -> Any:
+def load(builder: Any, address: Any, kind: Any, align: int = 4) -> Any:
+    """A value of a kind at an address that need not be aligned to the vector."""
     value = builder.load(builder.inttoptr(address, ir.PointerType(kind)))
     value.align = align
     return value
 
 
-def _store(builder: Any, value: Any, address: Any) -> None:
+def store(builder: Any, value: Any, address: Any) -> None:
+    """Write a value to an address that need not be aligned to the vector."""
     instruction = builder.store(value, builder.inttoptr(address, ir.PointerType(value.type)))
     instruction.align = 4
 
 
-def _splat(builder: Any, scalar: Any, count: int = LANES) -> Any:
+def splat(builder: Any, scalar: Any, count: int = LANES) -> Any:
+    """A vector of equal values."""
     empty = ir.Constant(ir.VectorType(scalar.type, count), ir.Undefined)
     first = builder.insert_element(empty, scalar, ir.Constant(ir.IntType(32), 0))
     return builder.shuffle_vector(first, empty, ir.Constant(ir.VectorType(ir.IntType(32), count), [0] * count))
 
 
-def _multiply_add(builder: Any, value: Any, weight: Any, total: Any) -> Any:
+def multiply_add(builder: Any, value: Any, weight: Any, total: Any) -> Any:
+    """``value * weight + total``, fused where the processor can."""
     return builder.fadd(builder.fmul(value, weight, flags=_FAST), total, flags=_FAST)
 
 
-def _store_transposed(builder: Any, rows: list[Any], target: Any, stride: Any) -> None:
-    """Four rounds of perfect shuffles transpose sixteen vectors."""
+def transposed(builder: Any, rows: list[Any]) -> list[Any]:
+    """Sixteen vectors transposed by four rounds of perfect shuffles."""
     half = LANES // 2
     low = ir.Constant(_INDEX, [lane // 2 + LANES * (lane % 2) for lane in range(LANES)])
     high = ir.Constant(_INDEX, [half + lane // 2 + LANES * (lane % 2) for lane in range(LANES)])
     for _ in range(4):
         pairs = [(rows[lane], rows[lane + half]) for lane in range(half)]
         rows = [builder.shuffle_vector(one, other, mask) for one, other in pairs for mask in (low, high)]
-    for lane, row in enumerate(rows):
-        _store(builder, row, builder.add(target, builder.mul(stride, ir.Constant(_ADDRESS, lane))))
+    return rows
+
+
+def _store_transposed(builder: Any, rows: list[Any], target: Any, stride: Any) -> None:
+    for lane, row in enumerate(transposed(builder, rows)):
+        store(builder, row, builder.add(target, builder.mul(stride, ir.Constant(ADDRESS, lane))))
 
 
 blend_four = intrinsic(_blend_four)

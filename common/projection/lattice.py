@@ -1,17 +1,19 @@
 """Rays that a plane sweep can follow, and the detector's pixels among them.
 
-A plane sweep wants the detector parallel to the volume's planes. A line integral depends on the ray alone and not on the
-detector that catches it, so a turned, shifted or sheared volume (a tilted gantry) is swept along a lattice of rays through
-the same source that is parallel to its planes, and the detector's pixels are read off that lattice by cubic interpolation.
-Where the detector is parallel already, the lattice is the detector and nothing is interpolated.
+A plane sweep wants the detector parallel to the volume's planes. A line integral depends on the ray alone and not on
+the detector that catches it, so a turned, shifted or sheared volume (a tilted gantry) is swept along a lattice of
+rays through the same source that is parallel to its planes, and the detector's pixels are read off that lattice by
+cubic interpolation. Where the detector is parallel already, the lattice is the detector and nothing is interpolated.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple, final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from common.geometry import Beam, FloatArray, Geometry, expect_between
 
@@ -71,7 +73,7 @@ class Sweep(NamedTuple):
         """(plane, column): where each column of rays meets each plane, in voxels across the beam."""
         return self._met(planes, self.first_column + np.arange(columns) * self.column_step, self.source_across)
 
-    def _met(self, planes: int, at_reference: FloatArray, source: float) -> FloatArray:
+    def _met(self, planes: int, at_reference: NDArray[np.floating], source: float) -> FloatArray:
         share = (np.arange(planes) - self.source_along) / (self.reference - self.source_along)
         return np.asarray(source + share[:, None] * (at_reference - source), dtype=np.float64)
 
@@ -103,8 +105,9 @@ class Lattice:
     shape: tuple[int, int]
     is_detector: bool
 
+    @cached_property
     def pixels(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Each pixel's fractional lattice row and column, and its ray (..., 3) from one plane to the next, in indices."""
+        """Each pixel's fractional lattice row and column, and its ray (..., 3) from plane to plane, in indices."""
         rows, columns = (np.arange(cells)[:, None] for cells in self.detector_shape)
         ray = (self.corner - self.source) + (rows * self.row_step)[:, None] + (columns * self.column_step)[None]
         ray = ray / ray[..., self.beam.along, None]
@@ -140,8 +143,14 @@ def ray_lattice(placement: Placement, shape: tuple[int, ...], geometry: Geometry
     upright = bool(max(np.max(part) for part in skew) < _PARALLEL_CELLS * max(shape))
     first, steps, cells = (_detector_lattice if upright else _covering_lattice)(heights, places, (rows, columns))
     sweep = Sweep(
-        float(source[0]), float(source[beam.along]), float(source[beam.across]), reference,
-        first[0], steps[0], first[1], steps[1],
+        float(source[0]),
+        float(source[beam.along]),
+        float(source[beam.across]),
+        reference,
+        first[0],
+        steps[0],
+        first[1],
+        steps[1],
     )
     is_detector = upright and bool(places[0, 1] > places[0, 0])
     return Lattice(beam, (rows, columns), source, corner, row_step, column_step, sweep, cells, is_detector)

@@ -1,7 +1,7 @@
 """A radiograph pair from a CT in its native resolution and pose, once per case: forward only, on the CPU.
 
-The same method as :class:`common.projection.projector.Projector`, compiled, for int16 or float32 HU as scanned: voxels
-need not be cubic, and the volume may lie turned, shifted or sheared by a tilted gantry.
+The same method as :class:`common.projection.projector.Projector`, compiled, for int16 or float32 HU as scanned:
+voxels need not be cubic, and the volume may lie turned, shifted or sheared by a tilted gantry.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from common.errors import ExitCode, Refusal
 from common.geometry import Geometry
 from common.projection.attenuation import AIR_HU
+from common.projection.compiled_rays import BAND_ROWS
+from common.projection.compiled_readout import read_rows
+from common.projection.compiled_sweep import sweep_band, tissue_spans
 from common.projection.lattice import Lattice, Placement, ray_lattice
-from common.projection.native_readout import read_rows
-from common.projection.native_sweep import BAND_ROWS, sweep_band, tissue_spans
 
 MOST_THREADS = 256
 _SLICES_AT_ONCE = 16
@@ -49,7 +50,7 @@ def native_projection(
 
     Raises:
         Refusal: ``GEOMETRY_INVALID`` if the placement is not finite or degenerate, source or detector lies among the
-            volume's planes, or nothing but air is met in a view; ``IMAGE_INVALID`` if a voxel that is met is not finite.
+            volume's planes, or nothing but air is met in a view; ``IMAGE_INVALID`` if a voxel met is not finite.
     """
     _expect_volume(volume_hu, spans, threads)
     _expect_placement(placement)
@@ -67,15 +68,23 @@ def native_projection(
 
     def sweep(band: int) -> None:
         views = frontal.sweep, lateral.sweep
-        sweep_band(volume_hu, tissue, air, *views, band * BAND_ROWS, sums[0][band], sums[1][band])
+        sweep_band(volume_hu, tissue, air, np.float32(air), *views, band * BAND_ROWS, sums[0][band], sums[1][band])
 
     def read(part: tuple[int, int]) -> None:
         index, start = part
         view = (frontal, lateral)[index]
         rows = slice(start, min(start + BAND_ROWS, pair.shape[1]))
         read_rows(
-            sums[index], view.sweep, view.source, view.corner + start * view.row_step, view.row_step,
-            view.column_step, view.beam.along, placement.steps_mm, water_mu_per_mm / -AIR_HU, pair[index, rows],
+            sums[index],
+            view.sweep,
+            view.source,
+            view.corner + start * view.row_step,
+            view.row_step,
+            view.column_step,
+            view.beam.along,
+            placement.steps_mm,
+            water_mu_per_mm / -AIR_HU,
+            pair[index, rows],
         )
 
     with ThreadPoolExecutor(threads) as pool:
@@ -86,7 +95,9 @@ def native_projection(
     return pair
 
 
-def _expect_volume(volume_hu: NDArray[np.int16] | NDArray[np.float32], spans: NDArray[np.int16] | None, threads: int) -> None:
+def _expect_volume(
+    volume_hu: NDArray[np.int16] | NDArray[np.float32], spans: NDArray[np.int16] | None, threads: int
+) -> None:
     if volume_hu.ndim != 3 or volume_hu.dtype not in (np.int16, np.float32) or not volume_hu.flags.c_contiguous:
         raise _refused("volume is not (z, y, x) int16 or float32 in C order", "convert it first")
     if min(volume_hu.shape) < 2 or max(volume_hu.shape) > np.iinfo(np.int16).max:

@@ -38,7 +38,8 @@ class Readout(FullPrecision):
         """(B, lattice rows, lattice columns) to (B, rows, columns)."""
         weights = self.get_buffer("weights")
         around = images.flatten(1)[:, self.get_buffer("index").flatten()].view(len(images), *weights.shape)
-        return torch.linalg.vecdot(around, weights).view(-1, *self._detector_shape)
+        read: Tensor = torch.linalg.vecdot(around, weights)
+        return read.view(-1, *self._detector_shape)
 
     def transposed(self, images: Tensor) -> Tensor:
         """(B, rows, columns) to (B, lattice rows, lattice columns)."""

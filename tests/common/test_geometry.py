@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -5,7 +7,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from common.errors import ExitCode, Refusal
-from common.geometry import FrontalView, Geometry, Grid, LateralView, expect_outside
+from common.geometry import FrontalView, Geometry, Grid, LateralView, Pose, expect_outside
+from common.study import Study
 
 GRID = Grid(shape=(32, 48, 64), voxel_mm=4.0)
 GEOMETRY = Geometry(detector_shape=(96, 128), pixel_mm=3.0)
@@ -75,3 +78,21 @@ def test_source_or_detector_inside_the_volume_is_refused(source: float, detector
         expect_outside(inside, GRID)
     assert refusal.value.code is ExitCode.GEOMETRY_INVALID
     expect_outside(GEOMETRY, GRID)
+
+
+@pytest.mark.parametrize("pose", ["pitch_deg = nan", "yaw_deg = inf", "roll_deg = 50.0", "translation_mm = [nan, 0, 0]"])
+def test_poses_that_are_not_finite_or_lie_down_are_refused_in_one_line(pose: str) -> None:
+    text = (Path(__file__).parents[2] / "configs" / "demo.toml").read_text(encoding="utf-8")
+    with pytest.raises(Refusal, match="lateral_pose") as refusal:
+        Study.from_text(f"{text}\n[geometry.lateral_pose]\n{pose}\n", where="study.toml")
+    assert refusal.value.code is ExitCode.STUDY_INVALID
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_pose_is_undone_by_its_own_inverse() -> None:
+    pose = Pose(pitch_deg=12, roll_deg=-7, yaw_deg=20, translation_mm=(4.0, -5.0, 6.0))
+    patient = np.array([[10.0, -20.0, 30.0], [0.0, 0.0, 0.0]])
+    room = patient @ pose.rotation.T + np.array(pose.translation_mm)
+    np.testing.assert_allclose(pose.patient_mm(room), patient, atol=1e-12)
+    np.testing.assert_allclose(pose.rotation @ pose.rotation.T, np.eye(3), atol=1e-12)
+    assert np.linalg.det(pose.rotation) == pytest.approx(1.0)

@@ -47,9 +47,9 @@ class _DiffDRR(DifferentiablePeer):
 
     def _arguments(
         self,
-        scene: Scene,  # noqa: ARG002
-        source: Tensor,  # noqa: ARG002
-        target: Tensor,  # noqa: ARG002
+        scene: Scene,
+        source: Tensor,
+        target: Tensor,
     ) -> dict[str, Tensor | int]:
         return {}
 

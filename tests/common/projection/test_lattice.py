@@ -19,7 +19,7 @@ def test_each_pixels_ray_runs_from_source_to_pixel(pose: Pose) -> None:
     placement = Placement.centred(SHAPE, SPACING_MM)
     for beam, rays in zip(geometry(pose).beams, view_rays(geometry(pose)), strict=True):
         lattice = ray_lattice(placement, SHAPE, geometry(pose), beam)
-        row, column, ray = lattice.pixels()
+        row, column, ray = lattice.pixels
         expected = placement.index_steps(rays.pixels_mm - rays.source_mm)
         np.testing.assert_allclose(ray, expected / expected[..., beam.along, None], atol=1e-9)
         sweep = lattice.sweep

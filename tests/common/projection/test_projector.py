@@ -78,7 +78,9 @@ def test_sweep_equals_a_plain_ray_tracer_in_every_view(views: tuple[FrontalView,
     np.testing.assert_allclose(projected, expected, atol=2e-5 * expected.max())
 
 
-@pytest.mark.parametrize(("phantom", "finer", "rmse", "worst"), [(smooth_phantom(), 1, 1e-4, 1e-3), (head_of_ellipsoids(), 3, 0.016, 0.18)])
+@pytest.mark.parametrize(
+    ("phantom", "finer", "rmse", "worst"), [(smooth_phantom(), 1, 2e-4, 2e-3), (head_of_ellipsoids(), 3, 0.02, 0.25)]
+)
 @pytest.mark.parametrize("pose", POSES)
 def test_closed_form_line_integrals_in_any_pose(
     pose: Pose, phantom: Compound, finer: int, rmse: float, worst: float

@@ -1,16 +1,14 @@
-"""Detector pixels read off the lattice of rays that the native sweep has summed."""
+"""Detector pixels read off the lattice of rays that the compiled sweep has summed."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-from numba import njit
-
-from common.projection.native_sweep import BAND_ROWS
+from common.projection.compiled_rays import BAND_ROWS, compiled
 
 
-def _keys(share: Any) -> Any:
+def _keys_four(share: Any) -> Any:
     """As :func:`common.projection.interpolation.keys_weights`, for one point."""
     s = share
     return (
@@ -21,12 +19,43 @@ def _keys(share: Any) -> Any:
     )
 
 
+def _read_images(images: Any, row: Any, column: Any, detector: Any) -> None:
+    """Read (cases, lattice rows, lattice columns) at each pixel's fractional place into (cases, rows, columns)."""
+    cases, last_row, last_column = images.shape[0], images.shape[1] - 1, images.shape[2] - 1
+    for r in range(row.shape[0]):
+        for c in range(row.shape[1]):
+            below, left = math.floor(row[r, c]), math.floor(column[r, c])
+            rows, columns = _keys_four(row[r, c] - below), _keys_four(column[r, c] - left)
+            for case in range(cases):
+                total = 0.0
+                for j in range(4):
+                    at = min(max(below - 1 + j, 0), last_row)
+                    for i in range(4):
+                        total += rows[j] * columns[i] * images[case, at, min(max(left - 1 + i, 0), last_column)]
+                detector[case, r, c] = total
+
+
+def _spread_images(detector: Any, row: Any, column: Any, images: Any) -> None:
+    """The transpose of ``read_images``, added to ``images``."""
+    cases, last_row, last_column = images.shape[0], images.shape[1] - 1, images.shape[2] - 1
+    for r in range(row.shape[0]):
+        for c in range(row.shape[1]):
+            below, left = math.floor(row[r, c]), math.floor(column[r, c])
+            rows, columns = _keys_four(row[r, c] - below), _keys_four(column[r, c] - left)
+            for case in range(cases):
+                for j in range(4):
+                    at = min(max(below - 1 + j, 0), last_row)
+                    for i in range(4):
+                        share = rows[j] * columns[i] * detector[case, r, c]
+                        images[case, at, min(max(left - 1 + i, 0), last_column)] += share
+
+
 def _lattice_value(sums: Any, row: Any, column: Any) -> Any:
     """The sum at a fractional lattice row and column; ``sums`` is (band, column, row in band)."""
-    below, left = int(math.floor(row + 1e-6)), int(math.floor(column + 1e-6))
+    below, left = math.floor(row + 1e-6), math.floor(column + 1e-6)
     if abs(row - below) < 1e-5 and abs(column - left) < 1e-5:
         return float(sums[below // BAND_ROWS, left, below % BAND_ROWS])
-    rows, columns = _keys(row - below), _keys(column - left)
+    rows, columns = _keys_four(row - below), _keys_four(column - left)
     last_row, last_column = sums.shape[0] * BAND_ROWS - 1, sums.shape[1] - 1
     total = 0.0
     for j in range(4):
@@ -39,8 +68,16 @@ def _lattice_value(sums: Any, row: Any, column: Any) -> Any:
 
 
 def _read_rows(
-    sums: Any, lattice: Any, source: Any, corner: Any, row_step: Any, column_step: Any, along: Any, steps_mm: Any,
-    mu_per_hu: Any, image: Any,
+    sums: Any,
+    lattice: Any,
+    source: Any,
+    corner: Any,
+    row_step: Any,
+    column_step: Any,
+    along: Any,
+    steps_mm: Any,
+    mu_per_hu: Any,
+    image: Any,
 ) -> None:
     """Fill rows of one view with line integrals.
 
@@ -71,7 +108,8 @@ def _read_rows(
             image[row, column] = _lattice_value(sums, height, place) * math.sqrt(step) * mu_per_hu
 
 
-_compile = njit(nogil=True, error_model="numpy")
-_keys = _compile(_keys)
-_lattice_value = _compile(_lattice_value)
-read_rows = _compile(_read_rows)
+_keys_four = compiled(_keys_four)
+read_images = compiled(_read_images)
+spread_images = compiled(_spread_images)
+_lattice_value = compiled(_lattice_value)
+read_rows = compiled(_read_rows)
