@@ -21,7 +21,7 @@ from benchmarks.projection.scene import Scene
 
 PROTOCOL = (
     "Two views, 1000 mm to the isocentre, 1500 mm to the detector, 400 mm detector. Errors: root mean square and "
-    "maximum over both views against closed-form line integrals to pixel centres, in per cent of the greatest integral; "
+    "maximum over both views against closed-form line integrals to pixel centres, % of the greatest integral; "
     "Gaussians sampled at voxel centres, ellipsoids and box averaged over 27 points where a surface passes. Times: "
     "medians of interleaved turns in one process, first turn left out. Peers are given float32 attenuation; ours "
     "(native) converts int16 HU in the call."

@@ -70,4 +70,4 @@ def _about(axis: int, angle: float) -> NDArray[np.float64]:
     cross = np.zeros((3, 3))
     i, j = (axis + 1) % 3, (axis + 2) % 3
     cross[j, i], cross[i, j] = 1.0, -1.0
-    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * (cross @ cross)
+    return np.asarray(np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * (cross @ cross), dtype=np.float64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -33,11 +34,10 @@ def native_table(peers: Sequence[Peer], threads: int) -> Table:
     for name, mu in (("head", head), ("no air", tissue)):
         for size in (256, 512):
             scene = Scene(mu, NATIVE_SPACING_MM, detector(size))
-            methods = {OURS_NATIVE: OursNative(threads).projection(scene)}
+            methods: dict[str, Callable[[], object]] = {OURS_NATIVE: OursNative(threads).projection(scene)}
             turned = detector(size, frontal_pose=POSES[-1], lateral_pose=POSES[-1])
             methods[TURNED] = OursNative(threads).projection(Scene(mu, NATIVE_SPACING_MM, turned))
-            hu = np.rint(mu * 1000 / WATER_MU_PER_MM).astype(np.int16)
-            methods[FLOOR] = lambda hu=hu: (hu.sum(axis=1, dtype=np.int32), hu.sum(axis=2, dtype=np.int32))
+            methods[FLOOR] = partial(_parallel_sums, np.rint(mu * 1000 / WATER_MU_PER_MM).astype(np.int16))
             compared = peers if name == "head" else [peer for peer in peers if not isinstance(peer, DifferentiablePeer)]
             methods |= {peer.name: peer.projection(scene) for peer in compared}
             table[f"{name}, 2 x {size}²"] = interleaved(methods)
@@ -125,6 +125,10 @@ def _differentiable(
         if isinstance(peer, DifferentiablePeer):
             methods[peer.name] = peer.differentiable(scene, batch)
     return methods
+
+
+def _parallel_sums(volume: NDArray[np.int16]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    return volume.sum(axis=1, dtype=np.int32), volume.sum(axis=2, dtype=np.int32)
 
 
 def _forward(method: Callable[[torch.Tensor], torch.Tensor], volumes: torch.Tensor) -> Callable[[], object]:

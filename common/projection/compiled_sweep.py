@@ -28,6 +28,7 @@ from common.projection.lanes import (
     CACHE_LINE_BYTES,
     LANE_BYTES,
     LANES,
+    add_four,
     add_run,
     any_above,
     blend_four,
@@ -115,9 +116,11 @@ def _frontal_row(view: Any, row: Any, y: Any, window: Any, extent: Any, buffer: 
     for column in range(first, last):
         place = start + step * column
         begin, end = frontal_run(place, low, high)
-        if end > begin:
-            source = mixed.ctypes.data + begin * BAND_BYTES
-            target = image.ctypes.data + column * BAND_BYTES
+        source = mixed.ctypes.data + begin * BAND_BYTES
+        target = image.ctypes.data + column * BAND_BYTES
+        if end - begin == TAPS:
+            add_four(target, source, GROUPS, np.float32(place - begin - 1))
+        elif end > begin:
             add_run(target, source, GROUPS, end - begin, np.float32(begin - place), np.float32(1))
 
 

@@ -109,6 +109,31 @@ def _add_run(typing: Any, target: Any, source: Any, groups: Any, count: Any, sta
     return types.void(types.int64, types.int64, groups, types.int64, types.float32, types.float32), generate
 
 
+def _add_four(typing: Any, target: Any, source: Any, groups: Any, share: Any) -> Any:
+    """``add_four(target, source, groups, share)``: ``add_run`` over the four neighbours of a place between two voxels.
+
+    The place lies ``share``, 0 to 1, past ``source[1]``.
+    """
+    if not isinstance(groups, types.IntegerLiteral):
+        return None
+    vectors = groups.literal_value
+    coefficients = ((-0.5, 1.0, -0.5, 0.0), (1.5, -2.5, 0.0, 1.0), (-1.5, 2.0, 0.5, 0.0), (0.5, -0.5, 0.0, 0.0))
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        target, source, _, share = arguments
+        weights = [splat(builder, _polynomial(builder, share, powers)) for powers in coefficients]
+        for group in range(vectors):
+            place = at(builder, target, LANE_BYTES * group)
+            total = load(builder, place, VECTOR)
+            for tap, weight in enumerate(weights):
+                values = load(builder, at(builder, source, LANE_BYTES * (vectors * tap + group)), VECTOR)
+                total = multiply_add(builder, values, weight, total)
+            store(builder, total, place)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, groups, types.float32), generate
+
+
 def _any_above(typing: Any, address: Any, lines: Any, limit: Any) -> Any:
     """``any_above(address, lines, limit)``: whether a value in cache lines in a row exceeds the limit, or is NaN.
 
@@ -151,16 +176,19 @@ def _prefetch(typing: Any, address: Any) -> Any:
 def keys(builder: Any, distance: Any) -> Any:
     """The cubic convolution kernel at a distance that is not negative."""
 
-    def polynomial(*coefficients: float) -> Any:
-        total = ir.Constant(FLOAT, coefficients[0])
-        for coefficient in coefficients[1:]:
-            total = multiply_add(builder, total, distance, ir.Constant(FLOAT, coefficient))
-        return total
-
-    near, far = polynomial(1.5, -2.5, 0.0, 1.0), polynomial(-0.5, 2.5, -4.0, 2.0)
+    near = _polynomial(builder, distance, (1.5, -2.5, 0.0, 1.0))
+    far = _polynomial(builder, distance, (-0.5, 2.5, -4.0, 2.0))
     one, two = ir.Constant(FLOAT, 1.0), ir.Constant(FLOAT, 2.0)
     far = builder.select(builder.fcmp_ordered("<", distance, two), far, ir.Constant(FLOAT, 0.0))
     return builder.select(builder.fcmp_ordered("<", distance, one), near, far)
+
+
+def _polynomial(builder: Any, value: Any, powers: tuple[float, ...]) -> Any:
+    """A polynomial by Horner's rule, the highest power's coefficient first."""
+    total = ir.Constant(FLOAT, powers[0])
+    for coefficient in powers[1:]:
+        total = multiply_add(builder, total, value, ir.Constant(FLOAT, coefficient))
+    return total
 
 
 def at(builder: Any, address: Any, offset_bytes: int) -> Any:
@@ -211,6 +239,7 @@ def _store_transposed(builder: Any, rows: list[Any], target: Any, stride: Any) -
 
 blend_four = intrinsic(_blend_four)
 blend_taps = intrinsic(_blend_taps)
+add_four = intrinsic(_add_four)
 add_run = intrinsic(_add_run)
 any_above = intrinsic(_any_above)
 prefetch = intrinsic(_prefetch)

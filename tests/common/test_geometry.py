@@ -80,7 +80,7 @@ def test_source_or_detector_inside_the_volume_is_refused(source: float, detector
     expect_outside(GEOMETRY, GRID)
 
 
-@pytest.mark.parametrize("pose", ["pitch_deg = nan", "yaw_deg = inf", "roll_deg = 50.0", "translation_mm = [nan, 0, 0]"])
+@pytest.mark.parametrize("pose", ["pitch_deg = nan", "yaw_deg = inf", "roll_deg = 50", "translation_mm = [nan, 0, 0]"])
 def test_poses_that_are_not_finite_or_lie_down_are_refused_in_one_line(pose: str) -> None:
     text = (Path(__file__).parents[2] / "configs" / "demo.toml").read_text(encoding="utf-8")
     with pytest.raises(Refusal, match="lateral_pose") as refusal:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import ExitCode, Refusal
-from common.study import Study
+from common.projection import water_mu_per_mm
+from common.study import RadiographSettings, Study
 
 SMALL = """
 name = "small"
@@ -63,6 +66,10 @@ def test_unknown_key_is_named_in_one_line() -> None:
         (SMALL.replace("7.0\n[geometry]", "nan\n[geometry]"), "grid.voxel_mm"),
         (SMALL + "source_detector_mm = 900.0\n", "geometry"),
         (SMALL + "[window]\nlow_hu = 5.0\nhigh_hu = 5.0\n", "window"),
+        (SMALL + "[radiograph]\neffective_energy_kev = 19.9\n", "radiograph.effective_energy_kev"),
+        (SMALL + "[radiograph]\neffective_energy_kev = 151\n", "radiograph.effective_energy_kev"),
+        (SMALL + "[radiograph]\nwater_mu_per_mm = 0.02\n", "radiograph.water_mu_per_mm"),
+        (SMALL + '[radiograph]\nresolution = "fine"\n', "radiograph.resolution"),
         (SMALL + "[optimisation]\nlr_generator = 1e-4\nlr_discriminator = 1e-3\n", "optimisation"),
         (SMALL.replace("[32, 32, 32]", "[32, 32]"), "grid.shape.2"),
         ("[[[", "not TOML"),
@@ -93,3 +100,13 @@ def test_arbitrary_text_is_a_study_or_a_refusal(text: str) -> None:
 @pytest.mark.parametrize("path", sorted(Path("configs").glob("*.toml")), ids=lambda path: path.name)
 def test_shipped_configurations_are_studies(path: Path) -> None:
     assert Study.from_toml(path).name == path.stem
+
+
+@pytest.mark.parametrize("energy_kev", [20.0, 70.0, 150.0])
+def test_water_attenuates_as_at_the_effective_energy(energy_kev: float) -> None:
+    assert RadiographSettings(effective_energy_kev=energy_kev).water_mu_per_mm == water_mu_per_mm(energy_kev)
+
+
+def test_reading_a_study_loads_neither_torch_nor_numba() -> None:
+    code = "import sys, common.study; sys.exit(bool({'torch', 'numba'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

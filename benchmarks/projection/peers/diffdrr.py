@@ -11,7 +11,7 @@ from typing import final
 
 import numpy as np
 import torch
-from diffdrr.renderers import Siddon, Trilinear  # type: ignore[import-untyped]
+from diffdrr.renderers import Siddon, Trilinear
 from numpy.typing import NDArray
 from torch import Tensor, nn
 

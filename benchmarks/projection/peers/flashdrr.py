@@ -9,7 +9,7 @@ from typing import final
 
 import numpy as np
 import torch
-from flashdrr.rendering import VolumeRaycaster  # type: ignore[import-untyped]
+from flashdrr.rendering import VolumeRaycaster
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any, final
 
-import itk  # type: ignore[import-untyped]
+import itk
 import numpy as np
 from numpy.typing import NDArray
 
