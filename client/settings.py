@@ -42,7 +42,7 @@ class SiteSettings(_Section):
         state: folder for cohort cache, ledger and training state.
         studies: study files this site approves; requests for any other study are refused.
         device: ``cpu``, ``cuda``, or ``auto`` for a GPU where there is one.
-        threads: CPU threads for training and evaluation.
+        threads: CPU threads for native radiographs, training and evaluation.
         gallery_cases: cases shown on the local page after each evaluation; 0 switches the page off.
     """
 

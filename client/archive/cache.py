@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 import common.geometry
 import common.lifting
 import common.projection
+import common.ray_module
 from client.archive.case import FORMAT
 from client.archive.construction import Recipe, construct_case
 from client.archive.header import SliceHeader, open_plain
@@ -189,10 +190,14 @@ def _bytes_sha256(slices: Iterable[SliceHeader]) -> str | None:
 @lru_cache(maxsize=1)
 def _code_sha256() -> str:
     """SHA-256 of the modules that make a case, so that no case outlives the code it came from."""
-    here = Path(__file__).parent
-    modules = [path for path in sorted(here.glob("*.py")) if path.stem not in _UNRELATED_MODULES]
-    shared = [Path(str(module.__file__)) for module in (common.geometry, common.lifting, common.projection)]
     digest = hashlib.sha256()
-    for path in (*modules, *shared):
+    for path in _code_files():
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
+
+
+def _code_files() -> list[Path]:
+    here = Path(__file__).parent
+    own = [path for path in sorted(here.glob("*.py")) if path.stem not in _UNRELATED_MODULES]
+    shared = [Path(str(module.__file__)) for module in (common.geometry, common.lifting, common.ray_module)]
+    return [*own, *shared, *sorted(Path(str(common.projection.__file__)).parent.glob("*.py"))]

@@ -6,16 +6,20 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from client.archive.alignment import Alignment, align
-from client.archive.body import find_body
+from client.archive.body import Body, find_body
 from client.archive.case import Case, CaseFacts, vendor
-from client.archive.decoding import UnreadablePixels, Volume, block_mean, decode_stack
+from client.archive.decoding import SliceStack, UnreadablePixels, Volume, averaged, block_mean, decode_stack
+from client.archive.native_radiographs import native_radiograph_pair
 from client.archive.radiographs import radiograph_pair
 from client.archive.verdicts import Plan, VerdictCode, judge_alignment, judge_scale
-from client.archive.volume import fine_factor, fine_grid, resample
-from common.geometry import Geometry, Grid
+from client.archive.volume import Pose, fine_factor, fine_grid, resample
+from common.errors import Refusal
+from common.geometry import Geometry, Grid, expect_outside
+from common.projection.native import MOST_THREADS
 from common.study import RadiographSettings
 
 
@@ -32,29 +36,55 @@ class Recipe:
 def construct_case(plan: Plan, patient: str, recipe: Recipe) -> Case | VerdictCode:
     """The case of a series, or why its content is refused.
 
+    Native radiographs are computed in as many threads as PyTorch is set to use in this process.
+
     Args:
         plan: the series' slices in order.
         patient: the patient's pseudonym.
-        recipe: grid, geometry and attenuation.
+        recipe: grid, geometry, attenuation and resolution of the radiographs.
+
+    Raises:
+        Refusal: ``GEOMETRY_INVALID`` if the study's geometry does not suit its grid.
     """
     fine = fine_grid(recipe.grid)
+    body = _body(plan, fine.voxel_mm if recipe.radiograph.resolution == "grid" else None)
+    if isinstance(body, VerdictCode):
+        return body
+    stack = averaged(body.stack, fine.voxel_mm)
+    alignment = align(stack, body.brain_guesses_mm)
+    verdict = judge_alignment(alignment)
+    if verdict is not VerdictCode.ACCEPTED:
+        return verdict
+    volume = resample(stack, alignment.pose, fine)
+    if recipe.radiograph.resolution == "native":
+        integrals = _native_pair(body.stack, alignment.pose, recipe)
+    else:
+        integrals = radiograph_pair(volume, fine.voxel_mm, recipe.geometry, recipe.radiograph)
+    if integrals is None:
+        return VerdictCode.NOT_PROJECTED
+    return Case(patient, target_volume(volume, recipe.grid), integrals, _facts(plan, alignment))
+
+
+def _body(plan: Plan, fine_mm: float | None) -> Body | VerdictCode:
     try:
-        stack = decode_stack(plan.slices, fine.voxel_mm)
+        stack = decode_stack(plan.slices, fine_mm)
     except UnreadablePixels:
         return VerdictCode.UNREADABLE
     verdict = judge_scale(stack)
     if verdict is not VerdictCode.ACCEPTED:
         return verdict
-    body = find_body(stack)
-    if body is None:
-        return VerdictCode.NOT_A_HEAD
-    alignment = align(body.stack, body.brain_guesses_mm)
-    verdict = judge_alignment(alignment)
-    if verdict is not VerdictCode.ACCEPTED:
-        return verdict
-    volume = resample(body.stack, alignment.pose, fine)
-    integrals = radiograph_pair(volume, fine.voxel_mm, recipe.geometry, recipe.radiograph)
-    return Case(patient, target_volume(volume, recipe.grid), integrals, _facts(plan, alignment))
+    return find_body(stack) or VerdictCode.NOT_A_HEAD
+
+
+def _native_pair(stack: SliceStack, pose: Pose, recipe: Recipe) -> NDArray[np.float32] | None:
+    """The radiographs, or None if this series lies so that they cannot be computed."""
+    # What the study itself gets wrong, for every series, is refused here.
+    expect_outside(recipe.geometry, recipe.grid)
+    threads = min(torch.get_num_threads(), MOST_THREADS)
+    try:
+        return native_radiograph_pair(stack, pose, recipe.grid, recipe.geometry, recipe.radiograph, threads=threads)
+    except Refusal:
+        return None
 
 
 def target_volume(volume_hu: Volume, grid: Grid) -> NDArray[np.int16]:

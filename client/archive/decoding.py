@@ -1,10 +1,11 @@
-"""Pixel data to HU: rescaled, padding made air, averaged down to what the fine grid can hold."""
+"""Pixel data to HU: rescaled, padding made air, and averaged down to what a grid can hold."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import final
 
 import numpy as np
@@ -36,6 +37,7 @@ _PIXEL_TAGS = [
 ]
 
 Volume = NDArray[np.float32]
+Vectors = NDArray[np.float64]
 
 
 @final
@@ -80,15 +82,13 @@ class UnreadablePixels(Exception):
     """Pixel data that are missing, damaged, or not what the header said."""
 
 
-def decode_stack(slices: Sequence[SliceHeader], fine_mm: float) -> SliceStack:
+def decode_stack(slices: Sequence[SliceHeader], fine_mm: float | None) -> SliceStack:
     """Decode slices one at a time.
-
-    Pixels and slices much finer than the fine grid are averaged in blocks, which is the filter against aliasing: blocks
-    of about 0.6 fine voxels with linear interpolation blur as much as the mean over one fine voxel does.
 
     Args:
         slices: parallel slices of equal size, ascending along the normal.
-        fine_mm: voxel edge of the grid that the stack will be resampled to.
+        fine_mm: voxel edge of the grid that the stack will be resampled to, for which it is averaged as by
+            :func:`averaged`; None keeps every pixel of every slice.
 
     Raises:
         UnreadablePixels: if a slice cannot be decoded.
@@ -97,22 +97,37 @@ def decode_stack(slices: Sequence[SliceHeader], fine_mm: float) -> SliceStack:
     row_mm = np.array(first.orientation[3:]) * first.pixel_spacing_mm[0]
     column_mm = np.array(first.orientation[:3]) * first.pixel_spacing_mm[1]
     origins = np.array([header.position for header in slices])
-    normal = np.cross(first.orientation[:3], first.orientation[3:])
-    group = _block(float(np.diff(origins @ normal).mean()), fine_mm)
-    rows, columns = (_block(spacing, fine_mm) for spacing in first.pixel_spacing_mm)
-    planes: list[Volume] = []
     ranges: list[tuple[float, float]] = []
-    for start in range(0, len(slices), group):
-        held: list[Volume] = []
-        for header in slices[start : start + group]:
+
+    def planes() -> Iterator[Volume]:
+        for header in slices:
             plane, low_and_high = decode_slice(header)
             ranges.append(low_and_high)
-            held.append(block_mean(plane[None], (1, rows, columns))[0])
-        planes.append(np.mean(held, axis=0, dtype=np.float32))
-    places = np.array([origins[start : start + group].mean(axis=0) for start in range(0, len(slices), group)])
-    shift = row_mm * (rows - 1) / 2 + column_mm * (columns - 1) / 2
+            yield plane
+
+    blocks = (1, 1, 1) if fine_mm is None else _blocks(origins, row_mm, column_mm, fine_mm)
+    content = _block_means(planes(), (first.rows, first.columns), origins, row_mm, column_mm, blocks)
     low, high = np.median(np.array(ranges), axis=0)
-    return SliceStack(np.stack(planes), places + shift, row_mm * rows, column_mm * columns, float(low), float(high))
+    return SliceStack(*content, float(low), float(high))
+
+
+def averaged(stack: SliceStack, fine_mm: float) -> SliceStack:
+    """The stack as coarse as a grid needs it; itself if it is not finer.
+
+    Pixels and slices much finer than the grid are averaged in blocks, which is the filter against aliasing: blocks of
+    about 0.6 voxels with linear interpolation blur as much as the mean over one voxel does. Slices that are left over
+    are averaged among themselves, pixels that are left over are dropped.
+
+    Args:
+        stack: any stack.
+        fine_mm: voxel edge of the grid that it will be resampled to.
+    """
+    blocks = _blocks(stack.origins_mm, stack.row_mm, stack.column_mm, fine_mm)
+    if blocks == (1, 1, 1):
+        return stack
+    _, rows, columns = stack.hu.shape
+    content = _block_means(stack.hu, (rows, columns), stack.origins_mm, stack.row_mm, stack.column_mm, blocks)
+    return SliceStack(*content, stack.raw_low_hu, stack.raw_high_hu)
 
 
 def decode_slice(header: SliceHeader) -> tuple[Volume, tuple[float, float]]:
@@ -187,5 +202,31 @@ def _outside_circle(shape: tuple[int, ...]) -> NDArray[np.bool_]:
     return outside
 
 
-def _block(spacing_mm: float, fine_mm: float) -> int:
-    return max(1, round(_BLUR_SHARE * fine_mm / spacing_mm))
+def _blocks(origins_mm: Vectors, row_mm: Vectors, column_mm: Vectors, fine_mm: float) -> tuple[int, int, int]:
+    """Slices, rows and columns that are averaged into one voxel."""
+    normal = np.cross(column_mm, row_mm)
+    slice_mm = np.diff(origins_mm @ normal).mean() / np.linalg.norm(normal)
+    steps_mm = float(slice_mm), float(np.linalg.norm(row_mm)), float(np.linalg.norm(column_mm))
+    along, down, across = (max(1, round(_BLUR_SHARE * fine_mm / step)) for step in steps_mm)
+    return along, down, across
+
+
+def _block_means(
+    planes: Iterable[Volume],
+    shape: tuple[int, int],
+    origins_mm: Vectors,
+    row_mm: Vectors,
+    column_mm: Vectors,
+    blocks: tuple[int, int, int],
+) -> tuple[Volume, Vectors, Vectors, Vectors]:
+    """HU of slices of a shape, taken one at a time and averaged in blocks, with their new origins and steps."""
+    group, rows, columns = blocks
+    starts = range(0, len(origins_mm), group)
+    hu = np.empty((len(starts), shape[0] // rows, shape[1] // columns), dtype=np.float32)
+    coming = iter(planes)
+    for mean in hu:
+        held = [block_mean(plane[None], (1, rows, columns))[0] for plane in islice(coming, group)]
+        np.mean(held, axis=0, dtype=np.float32, out=mean)
+    places = np.array([origins_mm[start : start + group].mean(axis=0) for start in starts])
+    shift = row_mm * (rows - 1) / 2 + column_mm * (columns - 1) / 2
+    return hu, places + shift, row_mm * rows, column_mm * columns

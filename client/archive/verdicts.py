@@ -63,6 +63,7 @@ class VerdictCode(StrEnum):
     NOT_A_HEAD = "not_a_head"
     INCOMPLETE_HEAD = "incomplete_head"
     NOT_ALIGNED = "not_aligned"
+    NOT_PROJECTED = "not_projected"
     DUPLICATE_OF_PATIENT = "duplicate_of_patient"
     DUPLICATE_CONTENT = "duplicate_content"
 
@@ -89,6 +90,7 @@ REASONS: dict[VerdictCode, str] = {
     VerdictCode.NOT_A_HEAD: "no skull with brain inside was found",
     VerdictCode.INCOMPLETE_HEAD: "part of the brain lies outside the scan",
     VerdictCode.NOT_ALIGNED: "the head could not be brought into the canonical pose",
+    VerdictCode.NOT_PROJECTED: "slices reach the study's source or detector, or a view meets nothing of the head",
     VerdictCode.DUPLICATE_OF_PATIENT: "a series of the same patient with finer spacing, then more slices, is used",
     VerdictCode.DUPLICATE_CONTENT: "the same images as an accepted case under another patient identifier",
 }

@@ -16,7 +16,7 @@ from common.projection.compiled_smear import smear_rows
 from common.projection.compiled_sweep import sweep_band
 from common.projection.lattice import Lattice
 
-FROM_VOXELS = 1 << 18
+FROM_VOXELS = 1 << 20
 _ROWS_AT_ONCE = 32
 _NO_FLOOR = np.float32(-np.inf)
 

@@ -30,7 +30,6 @@ def native_projection(
     water_mu_per_mm: float,
     *,
     threads: int = 1,
-    spans: NDArray[np.int16] | None = None,
 ) -> NDArray[np.float32]:
     """Line integrals of attenuation through a CT as it was scanned.
 
@@ -43,7 +42,6 @@ def native_projection(
         geometry: source, detector and views.
         water_mu_per_mm: attenuation of water.
         threads: bands of detector rows computed at a time.
-        spans: (z, y, 2), first voxel of each row that counts and one past the last; None for all.
 
     Returns:
         (2, rows, columns) float32, dimensionless; view 0 frontal, view 1 lateral.
@@ -52,12 +50,12 @@ def native_projection(
         Refusal: ``GEOMETRY_INVALID`` if the placement is not finite or degenerate, source or detector lies among the
             volume's planes, or nothing but air is met in a view; ``IMAGE_INVALID`` if a voxel met is not finite.
     """
-    _expect_volume(volume_hu, spans, threads)
+    _expect_volume(volume_hu, threads)
     _expect_placement(placement)
     frontal, lateral = (ray_lattice(placement, volume_hu.shape, geometry, beam) for beam in geometry.beams)
-    slices, voxels = volume_hu.shape[0], volume_hu.shape[2]
-    whole = np.broadcast_to(np.array([0, voxels], dtype=np.int16), (*volume_hu.shape[:2], 2))
-    tissue = (whole if spans is None else spans).copy()
+    slices = volume_hu.shape[0]
+    tissue = np.zeros((*volume_hu.shape[:2], 2), dtype=np.int16)
+    tissue[..., 1] = volume_hu.shape[2]
     bands = -(-max(frontal.shape[0], lateral.shape[0]) // BAND_ROWS)
     sums = [np.zeros((bands, view.shape[1], BAND_ROWS), dtype=np.float32) for view in (frontal, lateral)]
     pair = np.empty((2, *geometry.detector_shape), dtype=np.float32)
@@ -95,18 +93,11 @@ def native_projection(
     return pair
 
 
-def _expect_volume(
-    volume_hu: NDArray[np.int16] | NDArray[np.float32], spans: NDArray[np.int16] | None, threads: int
-) -> None:
+def _expect_volume(volume_hu: NDArray[np.int16] | NDArray[np.float32], threads: int) -> None:
     if volume_hu.ndim != 3 or volume_hu.dtype not in (np.int16, np.float32) or not volume_hu.flags.c_contiguous:
         raise _refused("volume is not (z, y, x) int16 or float32 in C order", "convert it first")
     if min(volume_hu.shape) < 2 or max(volume_hu.shape) > np.iinfo(np.int16).max:
         raise _refused(f"volume of shape {volume_hu.shape}", "give each axis 2 to 32767 voxels")
-    if spans is not None:
-        columns = volume_hu.shape[2]
-        fits = spans.shape == (*volume_hu.shape[:2], 2) and spans.dtype == np.int16
-        if not fits or spans.min() < 0 or spans.max() > columns:
-            raise _refused("spans do not fit the volume", "give first and last voxel of every row")
     if not 1 <= threads <= MOST_THREADS:
         raise _refused(f"{threads} threads", f"choose 1 to {MOST_THREADS}")
 

@@ -19,7 +19,7 @@ from client.archive import case as case_module
 from common.errors import ExitCode, Refusal
 from common.exchange import Role
 from common.geometry import Grid
-from common.study import CohortSettings
+from common.study import CohortSettings, RadiographSettings
 
 COUNT = 3
 
@@ -42,7 +42,7 @@ def archive(head_hu, head_series, series, tmp_path_factory) -> Path:
     again.hu = vary(head_hu, 0)[2:]
     again.origins = again.origins[2:]
     again.write(folder / "again")
-    series(tags={"Modality": "MR"}, sop_class="1.2.840.10008.5.1.4.1.1.4").write(folder / "mr", [0, 1])
+    series(tags={"Modality": "MR"}, sop_class="1.2.840.10008.5.1.4.1.1.4").write(folder / "SECRETMAGNET", [0, 1])
     return folder
 
 
@@ -168,6 +168,33 @@ def test_a_damaged_case_file_is_built_again(built, archive, study, tmp_path):
     victim.write_bytes(victim.read_bytes()[:1000])
     cohort = build_cohort(archive, study, Role.TRAIN, copied)
     assert all(item.load().volume_hu.shape == study.grid.shape for item in (*cohort.train, *cohort.validation))
+
+
+def test_any_change_to_the_code_that_makes_cases_makes_new_ones(monkeypatch):
+    files = cache._code_files()
+    root = Path(cache.__file__).parents[2]
+    names = {str(path.relative_to(root)) for path in files}
+    assert len(names) == len(files)
+    assert {str(path.relative_to(root)) for path in (root / "common" / "projection").glob("*.py")} <= names
+    assert {"common/ray_module.py", "common/geometry.py", "client/archive/native_radiographs.py"} <= names
+    before = cache._code_sha256.__wrapped__()
+    read = Path.read_bytes
+    for name in ("common/projection/native.py", "common/ray_module.py"):
+        monkeypatch.setattr(Path, "read_bytes", lambda path, c=name: read(path) + b"#" * (path == root / c))
+        assert cache._code_sha256.__wrapped__() != before
+
+
+def test_native_radiographs_make_new_cases_of_the_same_heads(built, archive, study, tmp_path):
+    cohort, state, _ = built
+    copied = tmp_path / "state"
+    shutil.copytree(state, copied)
+    native = study.model_copy(update={"radiograph": RadiographSettings(resolution="native")})
+    again = build_cohort(archive, native, Role.TRAIN, copied)
+    assert again.flow == cohort.flow
+    for ours, theirs in zip(again.train, cohort.train, strict=True):
+        ours, theirs = ours.load(), theirs.load()
+        assert not np.array_equal(ours.integrals, theirs.integrals)
+        assert np.abs(ours.integrals - theirs.integrals).mean() < 0.01 * theirs.integrals.max()
 
 
 def test_two_workers_give_the_same_cohort(built, archive, study, tmp_path):

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
 
-from client.archive.decoding import AIR_HU, UnreadablePixels, block_mean, decode_slice, decode_stack
+from client.archive.decoding import AIR_HU, UnreadablePixels, averaged, block_mean, decode_slice, decode_stack
 from client.archive.discovery import discover
 from client.archive.pseudonym import Pseudonyms
 
@@ -182,3 +182,20 @@ def test_coarse_series_are_left_as_they_are(series, tmp_path):
     writer = series()
     writer.write(tmp_path)
     assert np.array_equal(decode_stack(headers(tmp_path), 2.4).hu, writer.hu)
+
+
+def test_a_stack_averaged_after_decoding_equals_one_averaged_while_decoding(series, tmp_path):
+    """Blocks of 2 slices, 3 rows and 3 columns; one slice and one pixel are left over."""
+    hu = np.rint(np.random.default_rng(0).normal(40, 200, (13, 64, 64)))
+    origins = np.array([[-1.0, 2.0, 1.5 * index] for index in range(13)])
+    series(hu, origins=origins, spacing_mm=(1.0, 1.0)).write(tmp_path)
+    slices = headers(tmp_path)
+    whole, expected = decode_stack(slices, None), decode_stack(slices, 5.0)
+    assert whole.hu.shape == (13, 64, 64)
+    assert expected.hu.shape == (7, 21, 21)
+    found = averaged(whole, 5.0)
+    for name in ("hu", "origins_mm", "row_mm", "column_mm"):
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-6)
+    assert (found.raw_low_hu, found.raw_high_hu) == (expected.raw_low_hu, expected.raw_high_hu)
+    assert found.origins_mm[:2, 2] == pytest.approx([0.75, 3.75])
+    assert averaged(found, 5.0) is found

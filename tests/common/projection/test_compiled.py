@@ -54,10 +54,10 @@ def test_compiled_sweep_and_transpose_equal_the_matrix_products(
 
 @pytest.mark.parametrize("pose", [Pose(), TURNED])
 def test_large_volumes_are_compiled_and_their_gradient_is_the_transpose(pose: Pose) -> None:
-    grid = Grid(shape=(64, 72, 80), voxel_mm=3.0)
+    grid = Grid(shape=(96, 104, 112), voxel_mm=2.2)
     projector = Projector(grid, Geometry(detector_shape=(60, 50), pixel_mm=7.0, frontal_pose=pose, lateral_pose=pose))
     volumes, pairs = torch.rand(2, 1, *grid.shape, requires_grad=True), torch.rand(2, 2, 60, 50)
-    assert compiled.suits(volumes, 64 * 72 * 80)
+    assert compiled.suits(volumes, 96 * 104 * 112)
     found = projector(volumes)
     (gradient,) = torch.autograd.grad(found, volumes, pairs)
     torch.testing.assert_close(gradient, projector.adjoint(pairs), rtol=0, atol=0)
@@ -67,7 +67,7 @@ def test_large_volumes_are_compiled_and_their_gradient_is_the_transpose(pose: Po
 
 
 def test_threads_do_not_change_a_bit() -> None:
-    grid = Grid(shape=(64, 64, 64), voxel_mm=3.6)
+    grid = Grid(shape=(104, 104, 104), voxel_mm=2.2)
     projector = Projector(grid, Geometry(detector_shape=(80, 64), pixel_mm=5.0))
     volumes, pairs = torch.rand(2, 1, *grid.shape), torch.rand(2, 2, 80, 64)
     before = torch.get_num_threads()

@@ -100,21 +100,13 @@ def test_axes_that_run_the_other_way_give_the_same_radiographs(pose: Pose, toler
     np.testing.assert_allclose(found, expected, atol=tolerance * expected.max())
 
 
-def test_spans_leave_out_what_lies_beside_them() -> None:
-    hu, placement = random_hu((20, 24, 40)), Placement.centred((20, 24, 40), (3.0, 3.0, 3.0))
-    spans = np.zeros((20, 24, 2), dtype=np.int16)
-    spans[..., 1] = np.random.default_rng(1).integers(0, 41, (20, 24))
-    kept = np.where(np.arange(40) < spans[..., 1:], hu, np.int16(-1000))
-    found = native_projection(hu, placement, scene(), WATER, spans=spans)
-    np.testing.assert_allclose(found, native_projection(kept, placement, scene(), WATER), atol=1e-6 * found.max())
-
-
 def test_whole_numbers_and_floats_agree_and_metal_is_not_cut() -> None:
     hu = random_hu((16, 20, 24))
     hu[8, 10, 12] = 32767
     placement = Placement.centred(hu.shape, (4.0, 4.0, 4.0))
     whole = native_projection(hu, placement, scene(), WATER)
-    np.testing.assert_allclose(native_projection(hu.astype(np.float32), placement, scene(), WATER), whole, rtol=1e-5)
+    found = native_projection(hu.astype(np.float32), placement, scene(), WATER)
+    np.testing.assert_allclose(found, whole, atol=1e-5 * whole.max())
     hu[8, 10, 12] = 3071
     assert whole.max() > 1.4 * native_projection(hu, placement, scene(), WATER).max()
 
@@ -149,8 +141,6 @@ def test_voxels_that_are_not_finite_are_refused(value: float, background: float)
         ({"placement": Placement(np.full(3, math.nan), np.eye(3))}, "not finite"),
         ({"placement": Placement(np.zeros(3), np.zeros((3, 3)))}, "degenerate"),
         ({"threads": 0}, "threads"),
-        ({"spans": np.zeros((16, 16, 2))}, "spans"),
-        ({"spans": np.full((16, 16, 2), 17, np.int16)}, "spans"),
     ],
 )
 def test_bad_input_is_refused_in_one_line(change: dict[str, object], message: str) -> None:
@@ -163,7 +153,6 @@ def test_bad_input_is_refused_in_one_line(change: dict[str, object], message: st
             change.get("geometry", scene()),
             WATER,
             threads=change.get("threads", 1),
-            spans=change.get("spans"),
         )
     assert refusal.value.code is ExitCode.GEOMETRY_INVALID
     assert "\n" not in str(refusal.value)
