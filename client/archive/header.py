@@ -24,6 +24,7 @@ DICOMDIR_STORAGE = "1.2.840.10008.1.3.10"
 MAXIMUM_FILE_BYTES = 1 << 30
 _OPENING_BYTES = 4096
 _PREAMBLE_BYTES = 128
+_NO_CONTRAST = frozenset({"", "NO", "NONE", "NOT APPLICABLE", "N/A", "NATIVE"})
 
 HEADER_TAGS = [
     "SOPClassUID",
@@ -47,6 +48,8 @@ HEADER_TAGS = [
     "RescaleIntercept",
     "PixelPaddingValue",
     "PixelRepresentation",
+    "ContrastBolusAgent",
+    "InstanceNumber",
 ]
 
 Vector = tuple[float, ...]
@@ -72,6 +75,9 @@ class SliceHeader:
         slope, intercept: stored value to HU, None if absent.
         padding: stored value of pixels outside the field of view, None if absent.
         kvp: tube voltage, None if absent.
+        contrast: whether a contrast agent is named (0018,0010).
+        number: instance number, None if absent.
+        frame: index of this slice among the frames of its object.
     """
 
     path: Path = field(repr=False)
@@ -94,6 +100,9 @@ class SliceHeader:
     intercept: float | None
     padding: int | None
     kvp: float | None
+    contrast: bool = False
+    number: int | None = None
+    frame: int = 0
 
     @property
     def has_geometry(self) -> bool:
@@ -180,6 +189,8 @@ def _parsed(
             intercept=_number(dataset, "RescaleIntercept"),
             padding=_integer(dataset, "PixelPaddingValue"),
             kvp=_positive(dataset, "KVP"),
+            contrast=_text(dataset, "ContrastBolusAgent").upper() not in _NO_CONTRAST,
+            number=_integer(dataset, "InstanceNumber"),
         )
         return pseudonyms.of("series", series), patient_name, header
 
