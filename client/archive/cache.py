@@ -19,9 +19,10 @@ import common.projection
 import common.ray_module
 from client.archive.case import FORMAT
 from client.archive.construction import Recipe, construct_case
-from client.archive.header import SliceHeader, open_plain
+from client.archive.header import SliceHeader
 from client.archive.pseudonym import Pseudonyms
 from client.archive.verdicts import Plan, VerdictCode
+from client.dicom import open_plain
 from common.files import make_folder, write_atomic
 
 # These decide which cases are used, or write stand-ins, but not what a case file holds.

@@ -14,7 +14,8 @@ from pydicom import dcmread
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import ImplicitVRLittleEndian
 
-from client.archive.header import SliceHeader, open_plain, quiet_pydicom
+from client.archive.header import SliceHeader, quiet_pydicom
+from client.dicom import open_plain
 
 AIR_HU = -1000.0
 PADDING_HU = -1500.0

@@ -5,52 +5,23 @@ from __future__ import annotations
 import logging
 import math
 import os
-import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, final
+from typing import BinaryIO, final
 
 import pydicom.config
-from pydicom import Dataset, dcmread
+from pydicom import dcmread
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from client.archive.pseudonym import Pseudonyms
+from client.dicom import HEADER_TAGS, MAXIMUM_FILE_BYTES, ImageHeader, image_header, open_plain
 
-DICOMDIR_STORAGE = "1.2.840.10008.1.3.10"
-MAXIMUM_FILE_BYTES = 1 << 30
 _OPENING_BYTES = 4096
 _PREAMBLE_BYTES = 128
-_NO_CONTRAST = frozenset({"", "NO", "NONE", "NOT APPLICABLE", "N/A", "NATIVE"})
-
-HEADER_TAGS = [
-    "SOPClassUID",
-    "SOPInstanceUID",
-    "StudyInstanceUID",
-    "SeriesInstanceUID",
-    "PatientID",
-    "IssuerOfPatientID",
-    "Modality",
-    "ImageType",
-    "Manufacturer",
-    "KVP",
-    "SliceThickness",
-    "ImageOrientationPatient",
-    "ImagePositionPatient",
-    "PixelSpacing",
-    "Rows",
-    "Columns",
-    "NumberOfFrames",
-    "RescaleSlope",
-    "RescaleIntercept",
-    "PixelPaddingValue",
-    "PixelRepresentation",
-    "ContrastBolusAgent",
-    "InstanceNumber",
-]
 
 Vector = tuple[float, ...]
 
@@ -67,7 +38,8 @@ class SliceHeader:
         sop_class: DICOM SOP Class UID.
         decodable: whether this installation can decode the transfer syntax.
         modality, image_type, manufacturer: as stored, upper case.
-        rows, columns, frames: size of the pixel data.
+        rows, columns: size of the slice in pixels.
+        frames: 1, unless this stands for a multi-frame object that could not be told apart by frame.
         orientation: direction cosines of the columns' index, then of the rows' index (0020,0037), LPS; empty if absent.
         position: centre of the first pixel in mm, LPS (0020,0032); empty if absent.
         pixel_spacing_mm: between rows, then between columns (0028,0030); empty if absent.
@@ -75,8 +47,8 @@ class SliceHeader:
         slope, intercept: stored value to HU, None if absent.
         padding: stored value of pixels outside the field of view, None if absent.
         kvp: tube voltage, None if absent.
-        contrast: whether a contrast agent is named (0018,0010).
-        number: instance number, None if absent.
+        contrast: whether a contrast agent was given.
+        number: instance number, or of a frame its place among the frames counted from 1; None if absent.
         frame: index of this slice among the frames of its object.
     """
 
@@ -157,56 +129,50 @@ def _parsed(
     with quiet_pydicom():
         dataset = dcmread(stream, stop_before_pixels=True, specific_tags=list(HEADER_TAGS), force=True)
         syntax = dataset.file_meta.get("TransferSyntaxUID")
-        sop_class = _text(dataset, "SOPClassUID") or str(dataset.file_meta.get("MediaStorageSOPClassUID", ""))
-        if sop_class == DICOMDIR_STORAGE:
-            return None
-        series = _text(dataset, "SeriesInstanceUID")
-        if not series or not sop_class:
-            raise DamagedFile
-        patient = _text(dataset, "PatientID")
-        if patient:
-            patient_name = pseudonyms.of("patient", patient, _text(dataset, "IssuerOfPatientID"))
-        else:
-            patient_name = pseudonyms.of("study", _text(dataset, "StudyInstanceUID") or series)
-        header = SliceHeader(
-            path=path,
-            size_bytes=status.st_size,
-            modified_ns=status.st_mtime_ns,
-            instance=pseudonyms.of("instance", _text(dataset, "SOPInstanceUID")),
-            sop_class=sop_class,
-            decodable=syntax is None or _decodable(syntax),
-            modality=_text(dataset, "Modality").upper(),
-            image_type=tuple(str(word).upper() for word in _values(dataset, "ImageType")),
-            manufacturer=_text(dataset, "Manufacturer").upper(),
-            rows=_integer(dataset, "Rows") or 0,
-            columns=_integer(dataset, "Columns") or 0,
-            frames=_integer(dataset, "NumberOfFrames") or 1,
-            orientation=_vector(dataset, "ImageOrientationPatient"),
-            position=_vector(dataset, "ImagePositionPatient"),
-            pixel_spacing_mm=_vector(dataset, "PixelSpacing"),
-            thickness_mm=_positive(dataset, "SliceThickness"),
-            slope=_number(dataset, "RescaleSlope") or None,
-            intercept=_number(dataset, "RescaleIntercept"),
-            padding=_integer(dataset, "PixelPaddingValue"),
-            kvp=_positive(dataset, "KVP"),
-            contrast=_text(dataset, "ContrastBolusAgent").upper() not in _NO_CONTRAST,
-            number=_integer(dataset, "InstanceNumber"),
-        )
-        return pseudonyms.of("series", series), patient_name, header
+        sop_class = str(dataset.file_meta.get("MediaStorageSOPClassUID", ""))
+        image = image_header(dataset, sop_class, str(syntax or ""))
+    if image is None:
+        return None
+    return slice_header(image, path, status.st_size, status.st_mtime_ns, pseudonyms)
 
 
-def open_plain(path: Path) -> BinaryIO:
-    """Open a file for reading unless it is a link, a pipe or a device.
+def slice_header(
+    image: ImageHeader, path: Path, size_bytes: int, modified_ns: int, pseudonyms: Pseudonyms
+) -> tuple[str, str, SliceHeader]:
+    """Series pseudonym, patient pseudonym, and the header with pseudonyms in place of every identifier.
 
-    Raises:
-        OSError: if it is, or cannot be opened.
+    A patient without an identifier is known by the study, and without that by the series.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    stream = os.fdopen(descriptor, "rb")
-    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-        stream.close()
-        raise OSError("not a plain file")
-    return stream
+    if image.patient_id:
+        patient = pseudonyms.of("patient", image.patient_id, image.issuer)
+    else:
+        patient = pseudonyms.of("study", image.study or image.series)
+    header = SliceHeader(
+        path=path,
+        size_bytes=size_bytes,
+        modified_ns=modified_ns,
+        instance=pseudonyms.of("instance", image.sop_instance),
+        sop_class=image.sop_class,
+        decodable=not image.transfer_syntax or _decodable(UID(image.transfer_syntax)),
+        modality=image.modality,
+        image_type=image.image_type,
+        manufacturer=image.manufacturer,
+        rows=image.rows,
+        columns=image.columns,
+        frames=image.frames,
+        orientation=image.orientation,
+        position=image.position,
+        pixel_spacing_mm=image.pixel_spacing_mm,
+        thickness_mm=image.thickness_mm,
+        slope=image.slope,
+        intercept=image.intercept,
+        padding=image.padding,
+        kvp=image.kvp,
+        contrast=image.contrast,
+        number=image.number,
+        frame=image.frame,
+    )
+    return pseudonyms.of("series", image.series), patient, header
 
 
 @contextmanager
@@ -241,38 +207,3 @@ def _decodable(syntax: UID) -> bool:
         return get_decoder(syntax).is_available
     except NotImplementedError:
         return False
-
-
-def _values(dataset: Dataset, keyword: str) -> list[Any]:
-    value = dataset.get(keyword)
-    if value is None or isinstance(value, bytes) or value == "":
-        return []
-    return [value] if isinstance(value, (str, int, float)) else list(value)
-
-
-def _text(dataset: Dataset, keyword: str) -> str:
-    values = _values(dataset, keyword)
-    return str(values[0]).strip() if values else ""
-
-
-def _vector(dataset: Dataset, keyword: str) -> Vector:
-    try:
-        numbers = tuple(float(value) for value in _values(dataset, keyword))
-    except (TypeError, ValueError):
-        return ()
-    return numbers if all(math.isfinite(number) and abs(number) < 1e6 for number in numbers) else ()
-
-
-def _number(dataset: Dataset, keyword: str) -> float | None:
-    vector = _vector(dataset, keyword)
-    return vector[0] if vector else None
-
-
-def _positive(dataset: Dataset, keyword: str) -> float | None:
-    number = _number(dataset, keyword)
-    return number if number is not None and number > 0 else None
-
-
-def _integer(dataset: Dataset, keyword: str) -> int | None:
-    number = _number(dataset, keyword)
-    return None if number is None else int(number)
