@@ -8,21 +8,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self, final
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from common.documents import parse_document, read_document
 from common.errors import ExitCode
 from common.geometry import Geometry, Grid
+from common.learning_settings import DiscriminatorSettings, GeneratorSettings, Networks, Optimisation
+from common.sections import Count, Fraction, NonNegative, Positive, Probability, Section
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class WireDtype(StrEnum):
@@ -33,7 +27,7 @@ class WireDtype(StrEnum):
 
 
 @final
-class Window(_Section):
+class Window(Section):
     """HU window of targets and metrics; every PSNR and SSIM is meaningless without it."""
 
     low_hu: float = -1000.0
@@ -52,7 +46,7 @@ class Window(_Section):
 
 
 @final
-class RadiographSettings(_Section):
+class RadiographSettings(Section):
     """How a DRR is made from line integrals of attenuation.
 
     Attributes:
@@ -79,87 +73,7 @@ class RadiographSettings(_Section):
 
 
 @final
-class GeneratorSettings(_Section):
-    """The generator by name, with its widths.
-
-    Attributes:
-        name: registered generator.
-        width_2d: channels of the radiograph encoder's first stage.
-        width_3d: channels of the volume network's first stage.
-        stages_3d: resolution stages of the volume network.
-        consistency_steps: unrolled projector-consistency steps at the output; 0 switches them off.
-    """
-
-    name: Literal["lifting"] = "lifting"
-    width_2d: Count = 16
-    width_3d: Count = 16
-    stages_3d: Annotated[int, Field(ge=1, le=5)] = 3
-    consistency_steps: Annotated[int, Field(ge=0, le=50)] = 8
-
-
-@final
-class DiscriminatorSettings(_Section):
-    """The discriminator by name. ``federated = false`` keeps it at the site."""
-
-    name: Literal["patch"] = "patch"
-    width: Count = 16
-    layers: Annotated[int, Field(ge=1, le=5)] = 2
-    federated: bool = True
-
-
-@final
-class Networks(_Section):
-    """The two networks of the GAN."""
-
-    generator: GeneratorSettings = GeneratorSettings()
-    discriminator: DiscriminatorSettings = DiscriminatorSettings()
-
-
-@final
-class Optimisation(_Section):
-    """Local training at each site.
-
-    Attributes:
-        steps_per_round: generator steps at each site in each round.
-        batch_size: cases per step.
-        lr_generator: peak AdamW learning rate of G.
-        lr_discriminator: learning rate of D, at most G's.
-        warmup_steps: linear warm-up of G's rate.
-        gradient_clip: maximum global gradient norm.
-        l1_weight, mse_weight: reconstruction terms on windowed volumes.
-        body_weight, bone_weight: extra voxel weight inside the body and in bone (> 300 HU).
-        reprojection_weight: L1 between the output's and the input's line integrals.
-        adversarial_weight: LSGAN term on G; 0 trains without a discriminator.
-        adversarial_from_step: first global step with the adversarial term.
-        max_bad_steps: non-finite losses tolerated in a round before the site stops.
-        seed: seed of initial weights and of every site's sampling.
-    """
-
-    steps_per_round: Count = 40
-    batch_size: Count = 2
-    lr_generator: Positive = 2e-3
-    lr_discriminator: Positive = 4e-4
-    warmup_steps: Annotated[int, Field(ge=0)] = 40
-    gradient_clip: Positive = 1.0
-    l1_weight: NonNegative = 1.0
-    mse_weight: NonNegative = 8.0
-    body_weight: NonNegative = 1.0
-    bone_weight: NonNegative = 0.5
-    reprojection_weight: NonNegative = 0.1
-    adversarial_weight: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.02
-    adversarial_from_step: Annotated[int, Field(ge=0)] = 100
-    max_bad_steps: Annotated[int, Field(ge=0)] = 3
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 2026
-
-    @model_validator(mode="after")
-    def _two_time_scales(self) -> Self:
-        if self.lr_discriminator > self.lr_generator:
-            raise ValueError("lr_discriminator must not exceed lr_generator")
-        return self
-
-
-@final
-class Federation(_Section):
+class Federation(Section):
     """Rounds and what each must have.
 
     Attributes:
@@ -182,14 +96,14 @@ class Federation(_Section):
 
 
 @final
-class Privacy(_Section):
+class Privacy(Section):
     """Statistics over fewer than ``minimum_cases`` cases never leave a site."""
 
     minimum_cases: Annotated[int, Field(ge=1, le=1000)] = 10
 
 
 @final
-class CohortSettings(_Section):
+class CohortSettings(Section):
     """Which cases a site may use and how it splits them.
 
     Attributes:
@@ -197,16 +111,65 @@ class CohortSettings(_Section):
         validation_fraction: share of patients a training site keeps for internal validation.
         max_slice_mm: thickest slice spacing accepted.
         minimum_coverage_mm: shortest scanned length along the patient accepted.
+        contrast: ``none`` refuses series that name a contrast agent; ``any`` takes them.
     """
 
     minimum_cases: Count = 3
     validation_fraction: Fraction = 0.2
     max_slice_mm: Positive = 8.0
     minimum_coverage_mm: Positive = 100.0
+    contrast: Literal["any", "none"] = "any"
 
 
 @final
-class Endpoints(_Section):
+class Widening(Section):
+    """How a site's cohort is widened while it trains; each strength is 0, and that is off, unless the study says so.
+
+    Every step then sees other anatomy, scanners and poses, with radiographs projected afresh. "Greatest" means drawn
+    evenly up to it, in both directions; "SD" means drawn from a normal distribution cut at 2.5 SD.
+
+    Attributes:
+        flip: probability that left and right are exchanged.
+        displacement_mm: greatest peak of a smooth displacement that never folds.
+        scale: greatest relative change of size, drawn for each axis.
+        rotation_deg, shift_mm: SD of the head's turn about and move along each axis, of volume and radiographs alike.
+        ventricles: greatest relative change of the size of the ventricles and what lies around them.
+        skull_mm: greatest change of the thickness of bone.
+        bone: greatest relative change of the HU of bone.
+        brain_hu: SD of a smooth variation of soft tissue.
+        lesions: probability of a bleed, an infarct or a calcification.
+        coverage: probability that a slanted plane ends the scan between the chin and the skull base.
+        kernel: greatest share of the finest detail that is taken away or added, as scanners' kernels differ.
+        noise_hu: greatest SD of a scanner's noise, correlated in the plane.
+        pose_deg, pose_mm: SD of the patient's turn and move in each radiograph, which the network is not told.
+        distance_mm: SD of the error of the distance from source to patient in each radiograph.
+    """
+
+    flip: Probability = 0.0
+    displacement_mm: Annotated[float, Field(ge=0, le=6, allow_inf_nan=False)] = 0.0
+    scale: Annotated[float, Field(ge=0, le=0.15, allow_inf_nan=False)] = 0.0
+    rotation_deg: Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)] = 0.0
+    shift_mm: Annotated[float, Field(ge=0, le=20, allow_inf_nan=False)] = 0.0
+    ventricles: Annotated[float, Field(ge=0, le=0.5, allow_inf_nan=False)] = 0.0
+    skull_mm: Annotated[float, Field(ge=0, le=3, allow_inf_nan=False)] = 0.0
+    bone: Annotated[float, Field(ge=0, le=0.3, allow_inf_nan=False)] = 0.0
+    brain_hu: Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)] = 0.0
+    lesions: Probability = 0.0
+    coverage: Probability = 0.0
+    kernel: Probability = 0.0
+    noise_hu: Annotated[float, Field(ge=0, le=50, allow_inf_nan=False)] = 0.0
+    pose_deg: Annotated[float, Field(ge=0, le=5, allow_inf_nan=False)] = 0.0
+    pose_mm: Annotated[float, Field(ge=0, le=20, allow_inf_nan=False)] = 0.0
+    distance_mm: Annotated[float, Field(ge=0, le=40, allow_inf_nan=False)] = 0.0
+
+    @property
+    def is_on(self) -> bool:
+        """Whether any strength differs from 0."""
+        return self != Widening()
+
+
+@final
+class Endpoints(Section):
     """What is reported. The primary endpoint is PSNR in the study's window at held-out centres."""
 
     primary: Literal["psnr"] = "psnr"
@@ -214,7 +177,7 @@ class Endpoints(_Section):
 
 
 @final
-class Study(_Section):
+class Study(Section):
     """The immutable description of one federated training."""
 
     schema_version: Literal[1] = 1
@@ -228,8 +191,15 @@ class Study(_Section):
     optimisation: Optimisation = Optimisation()
     federation: Federation = Federation()
     cohort: CohortSettings = CohortSettings()
+    widening: Widening = Widening()
     privacy: Privacy = Privacy()
     endpoints: Endpoints = Endpoints()
+
+    @model_validator(mode="after")
+    def _variance_has_its_likelihood(self) -> Self:
+        if self.networks.generator.variance != (self.optimisation.likelihood_weight > 0):
+            raise ValueError("networks.generator.variance and optimisation.likelihood_weight go together")
+        return self
 
     @classmethod
     def from_toml(cls, path: Path) -> Self:
@@ -258,3 +228,20 @@ class Study(_Section):
     def sha256(self) -> str:
         """The study's identity: SHA-256 of its canonical JSON, in hex."""
         return hashlib.sha256(self.canonical_json().encode("ascii")).hexdigest()
+
+
+__all__ = [
+    "CohortSettings",
+    "DiscriminatorSettings",
+    "Endpoints",
+    "Federation",
+    "GeneratorSettings",
+    "Networks",
+    "Optimisation",
+    "Privacy",
+    "RadiographSettings",
+    "Study",
+    "Widening",
+    "Window",
+    "WireDtype",
+]
