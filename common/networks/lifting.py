@@ -44,19 +44,20 @@ class LiftingGenerator(Generator):
     def __init__(self, study: Study) -> None:
         super().__init__()
         settings, grid, geometry = study.networks.generator, study.grid, study.geometry
-        _check_divisible(grid, geometry, settings.stages_3d)
+        widths = settings.widths
+        _check_divisible(grid, geometry, widths.stages_3d)
         self.integral_scale = study.radiograph.integral_scale
-        factors = (2, 4)[: settings.stages_3d]
-        self.encoder = RadiographEncoder(settings.width_2d, outlets=len(factors))
+        factors = (2, 4)[: widths.stages_3d]
+        self.encoder = RadiographEncoder(widths.width_2d, outlets=len(factors))
         self.raw_lift = Lifting(grid, geometry)
         self.lifts = nn.ModuleList(Lifting(grid.coarser(f), geometry.coarser(f)) for f in factors)
         coordinates = _coordinates(grid.coarser(2))
         self.register_buffer("coordinates", coordinates, persistent=False)
         lifted = [3 * channels for channels in self.encoder.channels]
         fine = lifted[0] + RAW_CHANNELS + coordinates.shape[1]
-        self.volume = _VolumeNetwork(fine, lifted[1:], settings.width_3d, settings.stages_3d)
+        self.volume = _VolumeNetwork(fine, lifted[1:], widths.width_3d, widths.stages_3d)
         steps = settings.consistency_steps
-        self.head = nn.Conv3d(settings.width_3d, 16 if steps else 8, 3, padding=1)
+        self.head = nn.Conv3d(widths.width_3d, 16 if steps else 8, 3, padding=1)
         start_as_resize(self.head, first_bias=AIR_LOGIT)
         self.consistency = (
             ProjectorConsistency(grid, geometry, study.window, study.radiograph.water_mu_per_mm, steps)
