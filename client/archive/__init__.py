@@ -5,10 +5,11 @@ from client.archive.cohort import CaseFile, Cohort, CohortProgress, build_cohort
 from client.archive.head_source import find_head
 from client.archive.radiographs import add_noise, radiograph_pair
 from client.archive.scanner import STYLES, ScannerStyle
-from client.archive.verdicts import REASONS, SeriesVerdict, VerdictCode
+from client.archive.verdict_codes import MENDS, REASONS, SeriesVerdict, VerdictCode
 from client.archive.virtual_hospital import VirtualArchive, write_virtual_archive
 
 __all__ = [
+    "MENDS",
     "REASONS",
     "STYLES",
     "Case",

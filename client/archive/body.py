@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from client.archive.decoding import AIR_HU, SliceStack, Volume, block_mean
+from client.archive.field_of_view import cut_share
 
 TISSUE_HU = -300.0
 BONE_HU = 250.0
@@ -42,12 +43,14 @@ class Body:
         volume_ml: volume of the body.
         cavity_ml: largest volume that bone surrounds in its slices, closed over gaps of up to 20 mm.
         brain_guesses_mm: LPS points where the middle of the brain may lie, likeliest first.
+        cut_share: share of the upper 150 mm's slices in which the body is cut by the field of view.
     """
 
     stack: SliceStack
     volume_ml: float
     cavity_ml: float
     brain_guesses_mm: tuple[Point, ...]
+    cut_share: float
 
 
 def find_body(stack: SliceStack) -> Body | None:
@@ -65,13 +68,14 @@ def find_body(stack: SliceStack) -> Body | None:
     core = _core(hu, pixel_mm, column_mm, voxel_ml)
     if not core.any():
         return None
+    cut = cut_share(core, hu, (slice_mm, row_mm, column_mm), top_first=bool(stack.normal[2] < 0))
     skin = core | _appendages(hu > TISSUE_HU, core, APPENDAGE_ML / voxel_ml)
     skin = ndimage.binary_dilation(skin, _IN_PLANE, iterations=_pixels(SKIN_MARGIN_MM, pixel_mm))
     hu[~skin] = AIR_HU
     cavity = _largest(_enclosed(hu > BONE_HU, pixel_mm))
     cavity_ml = float(cavity.sum()) * voxel_ml
     guesses = _guesses(stack, blocks, core, cavity if cavity_ml >= CAVITY_ML else None)
-    return Body(_masked(stack, skin, blocks), float(core.sum()) * voxel_ml, cavity_ml, guesses)
+    return Body(_masked(stack, skin, blocks), float(core.sum()) * voxel_ml, cavity_ml, guesses, cut)
 
 
 def _blocks(stack: SliceStack) -> Blocks:

@@ -20,8 +20,9 @@ import common.ray_module
 from client.archive.case import FORMAT
 from client.archive.construction import Recipe, construct_case
 from client.archive.header import SliceHeader
+from client.archive.plan import Plan
 from client.archive.pseudonym import Pseudonyms
-from client.archive.verdicts import Plan, VerdictCode
+from client.archive.verdict_codes import VerdictCode
 from client.dicom import open_plain
 from common.files import make_folder, write_atomic
 

@@ -20,9 +20,11 @@ from client.archive.cache import CaseStore, Outcome
 from client.archive.case import Case
 from client.archive.construction import Recipe
 from client.archive.discovery import Series, discover
+from client.archive.plan import Plan
 from client.archive.pseudonym import site_pseudonyms
 from client.archive.split import split_patients
-from client.archive.verdicts import Plan, SeriesVerdict, VerdictCode, judge_headers
+from client.archive.verdict_codes import SeriesVerdict, VerdictCode
+from client.archive.verdicts import judge_headers
 from common.errors import ExitCode, Refusal
 from common.exchange import CohortFlow, Role
 from common.files import disk_refusals, make_folder

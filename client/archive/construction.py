@@ -14,8 +14,10 @@ from client.archive.body import Body, find_body
 from client.archive.case import Case, CaseFacts, vendor
 from client.archive.decoding import SliceStack, UnreadablePixels, Volume, averaged, block_mean, decode_stack
 from client.archive.native_radiographs import native_radiograph_pair
+from client.archive.plan import Plan
 from client.archive.radiographs import radiograph_pair
-from client.archive.verdicts import Plan, VerdictCode, judge_alignment, judge_scale
+from client.archive.verdict_codes import VerdictCode
+from client.archive.verdicts import judge_alignment, judge_scale
 from client.archive.volume import Pose, fine_factor, fine_grid, resample
 from common.errors import Refusal
 from common.geometry import Geometry, Grid, expect_outside
@@ -52,7 +54,7 @@ def construct_case(plan: Plan, patient: str, recipe: Recipe) -> Case | VerdictCo
         return body
     stack = averaged(body.stack, fine.voxel_mm)
     alignment = align(stack, body.brain_guesses_mm)
-    verdict = judge_alignment(alignment)
+    verdict = judge_alignment(alignment, body.cut_share)
     if verdict is not VerdictCode.ACCEPTED:
         return verdict
     volume = resample(stack, alignment.pose, fine)

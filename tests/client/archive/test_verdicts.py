@@ -1,25 +1,20 @@
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from pydicom.uid import EnhancedCTImageStorage, MRImageStorage, SecondaryCaptureImageStorage
+from pydicom.uid import MRImageStorage, SecondaryCaptureImageStorage, generate_uid
 
 from client.archive.alignment import Alignment
 from client.archive.construction import Recipe, construct_case
 from client.archive.decoding import SliceStack
 from client.archive.discovery import discover
+from client.archive.plan import Plan
 from client.archive.pseudonym import Pseudonyms
-from client.archive.verdicts import (
-    MAXIMUM_EDGE_PIXELS,
-    REASONS,
-    Plan,
-    VerdictCode,
-    judge_alignment,
-    judge_headers,
-    judge_scale,
-)
+from client.archive.verdict_codes import MENDS, REASONS, VerdictCode
+from client.archive.verdicts import MAXIMUM_EDGE_PIXELS, judge_alignment, judge_headers, judge_scale
 from client.archive.volume import Pose
 from common.study import CohortSettings
 
@@ -47,13 +42,23 @@ def wider_last(dataset, index):
         dataset.PixelSpacing = [3.6, 3.6]
 
 
+def renumbered_last(dataset, index):
+    if index == 39:
+        dataset.InstanceNumber = "12"
+
+
+def one_instance(dataset, index):
+    if index == 39:
+        dataset.SOPInstanceUID = generate_uid(entropy_srcs=[dataset.SeriesInstanceUID, "12"])
+
+
 def steps(*heights):
     return np.array([[-100.0, -100.0, height] for height in heights])
 
 
 HEADER_FAULTS = {
     VerdictCode.NOT_CT: {"sop_class": MRImageStorage, "tags": {"Modality": "MR"}},
-    VerdictCode.MULTI_FRAME: {"sop_class": EnhancedCTImageStorage},
+    VerdictCode.MULTI_FRAME: {"tags": {"NumberOfFrames": 2}},
     VerdictCode.LOCALIZER_OR_DERIVED: {"tags": {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}},
     VerdictCode.NO_GEOMETRY: {"drop": ("PixelSpacing",)},
     VerdictCode.NO_RESCALE: {"drop": ("RescaleIntercept",)},
@@ -62,7 +67,9 @@ HEADER_FAULTS = {
     VerdictCode.MIXED_ORIENTATION: {"edit": turned_last},
     VerdictCode.MIXED_SIZE: {"edit": wider_last},
     VerdictCode.TILT_BEYOND_LIMITS: {"orientation": rotated(40)},
+    VerdictCode.REPEATED_ACQUISITIONS: {"origins": steps(*range(0, 80, 4), *range(0, 80, 4))},
     VerdictCode.DUPLICATE_SLICES: {"origins": steps(*range(0, 156, 4), 0.01)},
+    VerdictCode.DUPLICATE_NUMBERS: {"edit": renumbered_last},
     VerdictCode.SLICE_GAPS: {"origins": steps(*range(0, 80, 4), *range(84, 164, 4))},
     VerdictCode.TOO_THICK: {"origins": steps(*np.arange(40) * 8.5)},
     VerdictCode.COVERAGE_TOO_SHORT: {"origins": steps(*np.arange(40) * 2.0)},
@@ -89,7 +96,8 @@ def test_each_fault_in_the_headers_has_its_verdict(series, tmp_path, code):
     [
         ({"tags": {"ImageType": ["DERIVED", "SECONDARY", "MPR"]}}, VerdictCode.LOCALIZER_OR_DERIVED),
         ({"sop_class": SecondaryCaptureImageStorage}, VerdictCode.LOCALIZER_OR_DERIVED),
-        ({"tags": {"NumberOfFrames": 2}}, VerdictCode.MULTI_FRAME),
+        ({"origins": steps(*[50.0] * 40)}, VerdictCode.REPEATED_ACQUISITIONS),
+        ({"edit": one_instance}, VerdictCode.DUPLICATE_NUMBERS),
         ({"drop": ("ImagePositionPatient",)}, VerdictCode.NO_GEOMETRY),
         ({"drop": ("ImageOrientationPatient",)}, VerdictCode.NO_GEOMETRY),
         ({"orientation": (1, 0, 0, 0.5, 0.5, 0)}, VerdictCode.NO_GEOMETRY),
@@ -148,6 +156,34 @@ def test_a_change_of_thickness_is_no_gap_but_a_missing_thin_slice_is(series, tmp
     assert judged(writer, tmp_path / "gap") is VerdictCode.SLICE_GAPS
 
 
+@pytest.mark.parametrize("number", ["7", ""])
+def test_numbers_that_number_nothing_are_passed_over(series, tmp_path, number):
+    writer = series(edit=lambda dataset, index: setattr(dataset, "InstanceNumber", number))
+    assert isinstance(judged(writer, tmp_path), Plan)
+
+
+@pytest.mark.parametrize(("agent", "with_agent"), [("OMNIPAQUE", True), ("NONE", False), ("", False)])
+def test_the_study_chooses_whether_contrast_is_taken(series, tmp_path, agent, with_agent):
+    series(tags={"ContrastBolusAgent": agent}).write(tmp_path)
+    found = discover(tmp_path, NAMES)[0]
+    assert isinstance(judge_headers(found, LIMITS), Plan)
+    native = judge_headers(found, CohortSettings(contrast="none"))
+    assert (native is VerdictCode.CONTRAST_ENHANCED) == with_agent
+
+
+def test_the_first_fault_in_the_documented_order_is_named(series, tmp_path):
+    faults = [(code, HEADER_FAULTS[code]) for code in VerdictCode if code in HEADER_FAULTS]
+    pairs = [
+        (first, second)
+        for (first, one), (second, other) in itertools.combinations(faults, 2)
+        if not set(one) & set(other)
+    ]
+    assert len(pairs) > 30
+    for number, (first, second) in enumerate(pairs[::3]):
+        fault = {**HEADER_FAULTS[first], **HEADER_FAULTS[second]}
+        assert judged(series(fault.pop("hu", None), **fault), tmp_path / str(number)) is first, (first, second)
+
+
 def test_limits_come_from_the_study(series, tmp_path):
     series().write(tmp_path)
     found = discover(tmp_path, NAMES)[0]
@@ -168,10 +204,12 @@ def test_scale_is_checked_against_air_and_tissue():
     assert scale(-1000, 20) is VerdictCode.HU_IMPLAUSIBLE
 
 
-def test_alignment_is_judged_skull_first_then_extent_contents_and_fit():
+def test_alignment_is_judged_skull_first_then_field_extent_contents_and_fit():
     good = Alignment(Pose(np.eye(3), np.zeros(3)), 120.0, 0.0, 1.0, 0.97, 30.0, 0.97)
     assert judge_alignment(good) is VerdictCode.ACCEPTED
     assert judge_alignment(replace(good, skull_share=0.5)) is VerdictCode.NOT_A_HEAD
+    assert judge_alignment(good, cut_share=0.1) is VerdictCode.ACCEPTED
+    assert judge_alignment(replace(good, brain_seen_share=0.8), cut_share=0.3) is VerdictCode.FIELD_OF_VIEW_CUT
     assert judge_alignment(replace(good, brain_seen_share=0.8)) is VerdictCode.INCOMPLETE_HEAD
     assert judge_alignment(replace(good, brain_median_hu=-200.0)) is VerdictCode.NOT_A_HEAD
     assert judge_alignment(replace(good, brain_median_hu=120.0)) is VerdictCode.HU_IMPLAUSIBLE
@@ -195,6 +233,12 @@ def trunk() -> np.ndarray:
     return np.repeat(plane[None], 40, axis=0)
 
 
+def circled(head) -> np.ndarray:
+    """The head in a square field of 156 mm whose inscribed circle alone was reconstructed."""
+    rows, columns = np.mgrid[:52, :52] - 25.5
+    return np.where(np.hypot(rows, columns) < 26, head[:, 14:66, 6:58], -2000)
+
+
 CONTENT_FAULTS = {
     "a head": (lambda head: head, VerdictCode.ACCEPTED),
     "a head stored without its offset": (lambda head: head + 1024, VerdictCode.HU_IMPLAUSIBLE),
@@ -205,6 +249,8 @@ CONTENT_FAULTS = {
     "a ball of water": (None, VerdictCode.HU_IMPLAUSIBLE),
     "a neck": (lambda head: np.repeat(head[:6], 6, axis=0), VerdictCode.NOT_A_HEAD),
     "a face": (lambda head: head[:19], VerdictCode.INCOMPLETE_HEAD),
+    "a head cut at the back by the field of view": (lambda head: head[:, :62], VerdictCode.FIELD_OF_VIEW_CUT),
+    "a head cut by a circular field of view": (lambda head: circled(head), VerdictCode.FIELD_OF_VIEW_CUT),
     "a head without its upper third": (lambda head: head[:27], VerdictCode.INCOMPLETE_HEAD),
 }
 
@@ -229,6 +275,10 @@ def test_series_with_a_damaged_slice_is_unreadable(head_series, study, tmp_path)
 def test_every_verdict_has_a_reason_in_one_line():
     assert set(REASONS) == set(VerdictCode)
     assert all(reason and "\n" not in reason for reason in REASONS.values())
+    nothing_to_mend = {VerdictCode.ACCEPTED, VerdictCode.NOT_CT, VerdictCode.NOT_A_HEAD, VerdictCode.TOO_LARGE}
+    assert set(VerdictCode) - set(MENDS) == nothing_to_mend | {VerdictCode.DUPLICATE_OF_PATIENT}
+    assert all(mend and "\n" not in mend for mend in MENDS.values())
+    assert "1024" in REASONS[VerdictCode.HU_IMPLAUSIBLE]
 
 
 @pytest.mark.real_heads
@@ -238,7 +288,7 @@ def test_every_verdict_has_a_reason_in_one_line():
         ("bad_inputs/wrong_body_part_neck_philips.zip", VerdictCode.TOO_FEW_SLICES),
         ("bad_inputs/wrong_modality_mr_t1_head.zip", VerdictCode.NOT_CT),
         ("bad_inputs/slicer_cthead_no_rescale_64x64.zip", VerdictCode.HU_IMPLAUSIBLE),
-        ("bad_inputs/enhanced_ct_multiframe_perfusion.zip", VerdictCode.MULTI_FRAME),
+        ("bad_inputs/enhanced_ct_multiframe_perfusion.zip", VerdictCode.LOCALIZER_OR_DERIVED),
         ("bad_inputs/philips_scout_and_secondary_capture.zip", VerdictCode.LOCALIZER_OR_DERIVED),
         ("dicom/09_philips_plastic_skull_tilt_minus18.zip", VerdictCode.NOT_A_HEAD),
     ],
