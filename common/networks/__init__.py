@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torch import nn
 
 from common.networks.consistency import ProjectorConsistency
-from common.networks.discriminator import PatchDiscriminator
-from common.networks.generator import Generator
+from common.networks.discriminator import Discriminator, PatchDiscriminator
+from common.networks.generator import Generator, Prediction
 from common.networks.lifting import LiftingGenerator
 from common.networks.parameters import load_parameters
+from common.networks.x2ct import X2ctGenerator
 from common.study import Study
 
-_GENERATORS: dict[str, Callable[[Study], Generator]] = {"lifting": LiftingGenerator}
-_DISCRIMINATORS: dict[str, Callable[[Study], nn.Module]] = {"patch": PatchDiscriminator}
+_GENERATORS: dict[str, Callable[[Study], Generator]] = {"lifting": LiftingGenerator, "x2ct": X2ctGenerator}
+_DISCRIMINATORS: dict[str, Callable[[Study], Discriminator]] = {"patch": PatchDiscriminator}
 
 
 def build_generator(study: Study) -> Generator:
@@ -29,11 +29,19 @@ def build_generator(study: Study) -> Generator:
         return _GENERATORS[study.networks.generator.name](study)
 
 
-def build_discriminator(study: Study) -> nn.Module:
+def build_discriminator(study: Study) -> Discriminator:
     """The study's discriminator, as :func:`build_generator` builds the generator."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(study.optimisation.seed + 1)
         return _DISCRIMINATORS[study.networks.discriminator.name](study)
 
 
-__all__ = ["Generator", "ProjectorConsistency", "build_discriminator", "build_generator", "load_parameters"]
+__all__ = [
+    "Discriminator",
+    "Generator",
+    "Prediction",
+    "ProjectorConsistency",
+    "build_discriminator",
+    "build_generator",
+    "load_parameters",
+]

@@ -12,6 +12,8 @@ from common.projection import Projector, hu_to_mu
 from common.study import Window
 
 DAMPING = 0.9
+# Share of a seen gain or offset that stays unexplained and goes into the volume: AFFINE_PULL / (1 + AFFINE_PULL).
+AFFINE_PULL = 0.1
 
 
 @final
@@ -22,34 +24,52 @@ class ProjectorConsistency(nn.Module):
     far the prediction may be moved, and a is the exact minimiser of the residual along ``w At(A p - x)``. It has no
     parameters and an empty state.
 
+    With ``affine`` the measured integrals x of each view give way to ``g x + o`` before every step: gain and offset in
+    closed form, the ridge regression of A p on x that is pulled towards gain 1 and offset 0. A wrong exposure is an
+    offset of the integrals, a wrong energy a gain, and scatter a bit of both.
+
     Args:
         grid: the volume's grid.
         geometry: source, detector and views.
         window: HU window of the volumes.
         water_mu_per_mm: attenuation of water.
         steps: unrolled steps.
+        affine: whether gain and offset of each view are fitted.
     """
 
-    def __init__(self, grid: Grid, geometry: Geometry, window: Window, water_mu_per_mm: float, steps: int) -> None:
+    def __init__(
+        self,
+        grid: Grid,
+        geometry: Geometry,
+        window: Window,
+        water_mu_per_mm: float,
+        steps: int,
+        *,
+        affine: bool = False,
+    ) -> None:
         super().__init__()
         self.projector = Projector(grid, geometry)
         self.window = window
         self.water_mu_per_mm = water_mu_per_mm
         self.steps = steps
+        self.affine = affine
 
-    def forward(self, volume: Tensor, weight: Tensor, integrals: Tensor) -> Tensor:
+    def forward(self, volume: Tensor, weight: Tensor, integrals: Tensor, steps: int | None = None) -> Tensor:
         """The volume after all steps.
 
         Args:
             volume: (B, 1, z, y, x), windowed to 0..1.
             weight: (B, 1, z, y, x), not negative; only its proportions matter.
             integrals: (B, 2, rows, columns), measured line integrals.
+            steps: as many instead of the layer's own.
 
         Returns:
             (B, 1, z, y, x), windowed to 0..1.
         """
-        for _ in range(self.steps):
-            residual = self.project(volume) - integrals
+        for _ in range(self.steps if steps is None else steps):
+            projected = self.project(volume)
+            measured = affine_fit(integrals, projected) if self.affine else integrals
+            residual = projected - measured
             direction = weight * self.projector.adjoint(residual)
             with torch.no_grad():
                 length = self._step_length(direction, residual)
@@ -70,3 +90,27 @@ class ProjectorConsistency(nn.Module):
         below = (change * change).sum(dim=(1, 2, 3)) * per_window_unit
         length: Tensor = above / below.clamp(min=torch.finfo(below.dtype).tiny)
         return length.view(-1, 1, 1, 1, 1)
+
+
+@torch.no_grad()
+def affine_fit(measured: Tensor, projected: Tensor, pull: float = AFFINE_PULL) -> Tensor:
+    """``g x + o`` for the measured integrals x of each view, close to the projected ones q.
+
+    The gain 1 + c and the offset o minimise ``mean((q - x - c x - o)^2) + pull (c^2 mean(x^2) + o^2)``.
+
+    Args:
+        measured: (B, 2, rows, columns), line integrals.
+        projected: the same shape.
+        pull: strength of the pull towards identity, above 0.
+
+    Returns:
+        The same shape, without a gradient.
+    """
+    missing, pixels = projected - measured, (-2, -1)
+    mean, square = (power.mean(pixels, keepdim=True) for power in (measured, measured.square()))
+    along, above = (m.mean(pixels, keepdim=True) for m in (missing * measured, missing))
+    stiff = 1 + pull
+    determinant = (square * stiff * stiff - mean.square()).clamp(min=torch.finfo(measured.dtype).tiny)
+    change = (stiff * along - mean * above) / determinant
+    offset = (square * stiff * above - mean * along) / determinant
+    return measured + change * measured + offset

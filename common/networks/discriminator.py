@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import final
 
 import torch
@@ -11,11 +13,43 @@ from torch.nn import functional
 
 from common.lifting import Lifting
 from common.networks.blocks import LEAK, ConvUnit
+from common.networks.spectral import divide_by_largest_singular_value
 from common.study import Study
 
 
 @final
-class PatchDiscriminator(nn.Module):
+@dataclass(frozen=True)
+class Judgement:
+    """What a discriminator says of a batch.
+
+    Attributes:
+        scores: (B, 1, z', y', x'), one per patch, higher for real ones.
+        features: (B, channels, ...) of every inner layer, for feature matching.
+    """
+
+    scores: Tensor
+    features: tuple[Tensor, ...]
+
+
+class Discriminator(nn.Module, ABC):
+    """Tells real volumes from generated ones, given the radiographs."""
+
+    @abstractmethod
+    def judge(self, volume: Tensor, radiographs: Tensor) -> Judgement:
+        """Scores and inner features.
+
+        Args:
+            volume: (B, 1, z, y, x), windowed to 0..1.
+            radiographs: (B, 2, rows, columns), as the generator sees them.
+        """
+
+    def forward(self, volume: Tensor, radiographs: Tensor) -> Tensor:
+        """The scores alone; arguments as :meth:`judge`."""
+        return self.judge(volume, radiographs).scores
+
+
+@final
+class PatchDiscriminator(Discriminator):
     """A 3D patch discriminator (Isola et al., CVPR 2017) that sees the radiographs lifted into the volume.
 
     Args:
@@ -32,19 +66,15 @@ class PatchDiscriminator(nn.Module):
             *(ConvUnit(3, inputs, outputs, stride=2) for inputs, outputs in itertools.pairwise(widths))
         )
         self.score = nn.Conv3d(widths[-1], 1, 3, padding=1)
+        if settings.spectral_norm:
+            divide_by_largest_singular_value(self)
 
-    def forward(self, volume: Tensor, radiographs: Tensor) -> Tensor:
-        """Scores near 1 for real patches and near 0 for generated ones.
-
-        Args:
-            volume: (B, 1, z, y, x), windowed to 0..1.
-            radiographs: (B, 2, rows, columns), as the generator sees them.
-
-        Returns:
-            (B, 1, z', y', x'), one score per patch.
-        """
+    def judge(self, volume: Tensor, radiographs: Tensor) -> Judgement:
+        """Scores (B, 1, z', y', x') and the features of every layer before them."""
         lifted = self.lift(radiographs.unsqueeze(2)).squeeze(2)
         both = torch.cat([volume, lifted], dim=1).contiguous(memory_format=torch.channels_last_3d)
-        features = functional.leaky_relu(self.stem(both), LEAK)
-        scores: Tensor = self.score(self.body(features))
-        return scores
+        features = [functional.leaky_relu(self.stem(both), LEAK)]
+        for unit in self.body:
+            features.append(unit(features[-1]))
+        scores: Tensor = self.score(features[-1])
+        return Judgement(scores.float() if scores.dtype is torch.bfloat16 else scores, tuple(features))

@@ -1,20 +1,79 @@
-"""What every generator is: a radiograph pair in, a windowed volume out."""
+"""What every generator is: a radiograph pair in, a windowed volume out, with its uncertainty where the study asks."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import final
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional
+
+from common.networks.consistency import ProjectorConsistency
+from common.study import Study
+
+# Bounds keep a likelihood finite: in a window of 2500 HU, standard deviations of 6 to 2500 HU, 125 HU at first.
+LOG_VARIANCE_MIDDLE = -6.0
+LOG_VARIANCE_REACH = 6.0
+
+
+@final
+@dataclass(frozen=True)
+class Prediction:
+    """What a generator says of a batch of radiograph pairs, each (B, 1, z, y, x).
+
+    Attributes:
+        volume: windowed to 0..1, after projector consistency.
+        raw: windowed to 0..1, before projector consistency.
+        log_variance: logarithm of the raw prediction's variance in windowed units; None where the study predicts none.
+    """
+
+    volume: Tensor
+    raw: Tensor
+    log_variance: Tensor | None
+
+    @property
+    def sd(self) -> Tensor | None:
+        """Standard deviation in windowed units; times the window's width it is in HU."""
+        return None if self.log_variance is None else torch.exp(0.5 * self.log_variance)
 
 
 class Generator(nn.Module, ABC):
     """Turns radiograph pairs into volumes.
 
     Its parameters depend on the study alone and are all that travels. Grids, rays and projector weights are buffers
-    that every site computes for itself.
+    that every site computes for itself. A generator in training mode takes the study's ``consistency_steps``, otherwise
+    its ``inference_consistency_steps``.
+
+    Args:
+        study: grid, geometry, window, radiograph constants and the generator's settings.
     """
 
+    def __init__(self, study: Study) -> None:
+        super().__init__()
+        settings = study.networks.generator
+        self.integral_scale = study.radiograph.integral_scale
+        self.outputs = 1
+        self._steps = (settings.consistency_steps, settings.steps_outside_training)
+        self._weight = settings.consistency_weight
+        self._variance = settings.variance
+        self._learned = self._weight == "learned" and max(self._steps) > 0
+        self.outputs += self._learned + self._variance
+        self.consistency = _consistency(study) if max(self._steps) else None
+
     @abstractmethod
+    def draw(self, radiographs: Tensor) -> Tensor:
+        """Unbounded outputs.
+
+        Args:
+            radiographs: as :meth:`forward` takes them.
+
+        Returns:
+            (B, outputs, z, y, x): the volume's logit, then the freedom to move where it is learned, then the variance
+            where it is predicted.
+        """
+
     def forward(self, radiographs: Tensor) -> Tensor:
         """Windowed volumes.
 
@@ -24,3 +83,39 @@ class Generator(nn.Module, ABC):
         Returns:
             (B, 1, z, y, x) in 0 to 1: 0 is the study window's lower HU bound, 1 its upper.
         """
+        return self.predict(radiographs).volume
+
+    def predict(self, radiographs: Tensor) -> Prediction:
+        """The volume beside what it was before consistency, and its variance; arguments as :meth:`forward`."""
+        outputs = self.draw(radiographs)
+        # Half a bfloat16 step at 0.5 is 2.4 HU, and the projector would see it.
+        outputs = outputs.float() if outputs.dtype is torch.bfloat16 else outputs
+        raw = torch.sigmoid(outputs[:, :1])
+        log_variance = _log_variance(outputs[:, -1:]) if self._variance else None
+        steps = self._steps[0] if self.training else self._steps[1]
+        if self.consistency is None or not steps:
+            return Prediction(raw, raw, log_variance)
+        freedom = self._freedom(outputs, log_variance)
+        volume = self.consistency(raw, freedom, radiographs * self.integral_scale, steps)
+        return Prediction(volume, raw, log_variance)
+
+    def _freedom(self, outputs: Tensor, log_variance: Tensor | None) -> Tensor:
+        """How far consistency may move each voxel."""
+        if self._learned:
+            return functional.softplus(outputs[:, 1:2])
+        if log_variance is not None and self._weight == "variance":
+            # Only the likelihood trains the variance: a reader is to take it at its word.
+            return torch.exp(log_variance).detach()
+        return torch.ones_like(outputs[:, :1])
+
+
+def _consistency(study: Study) -> ProjectorConsistency:
+    settings, water = study.networks.generator, study.radiograph.water_mu_per_mm
+    return ProjectorConsistency(
+        study.grid, study.geometry, study.window, water, settings.consistency_steps, affine=settings.consistency_affine
+    )
+
+
+def _log_variance(output: Tensor) -> Tensor:
+    """Smoothly bounded, with slope 1 where it starts."""
+    return LOG_VARIANCE_MIDDLE + LOG_VARIANCE_REACH * torch.tanh(output / LOG_VARIANCE_REACH)

@@ -14,7 +14,6 @@ from common.errors import ExitCode, Refusal
 from common.geometry import Geometry, Grid
 from common.lifting import Lifting
 from common.networks.blocks import ConvUnit, ResidualUnit, depth_to_space, space_to_depth, start_as_resize
-from common.networks.consistency import ProjectorConsistency
 from common.networks.generator import Generator
 from common.networks.radiograph_encoder import HALVINGS, RadiographEncoder
 from common.study import Study
@@ -31,22 +30,19 @@ class LiftingGenerator(Generator):
     """A shared 2D U-Net, its features lifted at two resolutions, a 3D U-Net, and projector consistency at the output.
 
     The volume network works at half the grid's resolution: the raw radiographs enter lifted at full resolution, as
-    2-cubes in channels, and the output leaves the same way. Beside its value every voxel gets a positive weight that
-    says how far consistency may move it.
+    2-cubes in channels, and the output leaves the same way.
 
     Args:
-        study: grid, geometry, window, radiograph constants and widths.
+        study: grid, geometry, window, radiograph constants and the generator's settings.
 
     Raises:
         Refusal: ``STUDY_INVALID`` if grid or detector cannot be halved as often as the network needs.
     """
 
     def __init__(self, study: Study) -> None:
-        super().__init__()
-        settings, grid, geometry = study.networks.generator, study.grid, study.geometry
-        widths = settings.widths
+        super().__init__(study)
+        widths, grid, geometry = study.networks.generator.widths, study.grid, study.geometry
         _check_divisible(grid, geometry, widths.stages_3d)
-        self.integral_scale = study.radiograph.integral_scale
         factors = (2, 4)[: widths.stages_3d]
         self.encoder = RadiographEncoder(widths.width_2d, outlets=len(factors))
         self.raw_lift = Lifting(grid, geometry)
@@ -56,28 +52,16 @@ class LiftingGenerator(Generator):
         lifted = [3 * channels for channels in self.encoder.channels]
         fine = lifted[0] + RAW_CHANNELS + coordinates.shape[1]
         self.volume = _VolumeNetwork(fine, lifted[1:], widths.width_3d, widths.stages_3d)
-        steps = settings.consistency_steps
-        self.head = nn.Conv3d(widths.width_3d, 16 if steps else 8, 3, padding=1)
+        self.head = nn.Conv3d(widths.width_3d, 8 * self.outputs, 3, padding=1)
         start_as_resize(self.head, first_bias=AIR_LOGIT)
-        self.consistency = (
-            ProjectorConsistency(grid, geometry, study.window, study.radiograph.water_mu_per_mm, steps)
-            if steps
-            else None
-        )
 
-    def forward(self, radiographs: Tensor) -> Tensor:
-        """(B, 2, rows, columns) to (B, 1, z, y, x); see :class:`Generator`."""
+    def draw(self, radiographs: Tensor) -> Tensor:
+        """(B, 2, rows, columns) to (B, outputs, z, y, x); see :class:`Generator`."""
         raw = self.raw_lift(radiographs.unsqueeze(2)).squeeze(2)
         lifted = [_both_views(lift(f)) for lift, f in zip(self.lifts, self.encoder(radiographs), strict=True)]
         coordinates = self.get_buffer("coordinates").expand(raw.shape[0], -1, -1, -1, -1)
         fine = torch.cat([lifted[0], space_to_depth(raw), coordinates], dim=1)
-        logits = depth_to_space(self.head(self.volume(fine, lifted[1:])))
-        predicted = torch.sigmoid(logits[:, :1])
-        if self.consistency is None:
-            return predicted
-        freedom = functional.softplus(logits[:, 1:])
-        moved: Tensor = self.consistency(predicted, freedom, radiographs * self.integral_scale)
-        return moved
+        return depth_to_space(self.head(self.volume(fine, lifted[1:])))
 
 
 @final
