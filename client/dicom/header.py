@@ -145,9 +145,14 @@ def image_header(dataset: Dataset, sop_class: str = "", transfer_syntax: str = "
         intercept=number(dataset, "RescaleIntercept"),
         padding=integer(dataset, "PixelPaddingValue"),
         kvp=positive(dataset, "KVP"),
-        contrast=text(dataset, "ContrastBolusAgent").upper() not in _NO_CONTRAST,
+        contrast=names_agent(text(dataset, "ContrastBolusAgent")),
         number=integer(dataset, "InstanceNumber"),
     )
+
+
+def names_agent(agent: str) -> bool:
+    """Whether a Contrast/Bolus Agent (0018,0010) is one, and not a word for none."""
+    return agent.upper() not in _NO_CONTRAST
 
 
 def values(dataset: Dataset, keyword: str) -> list[Any]:
@@ -161,12 +166,12 @@ def values(dataset: Dataset, keyword: str) -> list[Any]:
 def text(dataset: Dataset, keyword: str) -> str:
     """The first value as text without space around it; empty if absent."""
     found = values(dataset, keyword)
-    return str(found[0]).strip()[:LONGEST_TEXT] if found else ""
+    return _clean(found[0]).strip()[:LONGEST_TEXT] if found else ""
 
 
 def words(dataset: Dataset, keyword: str) -> tuple[str, ...]:
     """Every value in upper case, as it is stored."""
-    return tuple(str(word).upper()[:LONGEST_TEXT] for word in values(dataset, keyword)[:MOST_WORDS])
+    return tuple(_clean(word).upper()[:LONGEST_TEXT] for word in values(dataset, keyword)[:MOST_WORDS])
 
 
 def vector(dataset: Dataset, keyword: str) -> tuple[float, ...]:
@@ -195,3 +200,8 @@ def integer(dataset: Dataset, keyword: str) -> int | None:
     """The first value as a whole number."""
     found = number(dataset, keyword)
     return None if found is None else int(found)
+
+
+def _clean(value: object) -> str:
+    """A value as text that every encoding can hold."""
+    return str(value).encode("utf-8", "replace").decode()

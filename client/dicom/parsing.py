@@ -1,0 +1,60 @@
+"""Headers parsed by pydicom: only for the limited process, since what is parsed may be hostile."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+import pydicom.config
+from pydicom import Dataset, dcmread
+
+from client.dicom.enhanced import FRAME_GROUP_TAGS, frame_headers, may_be_expanded
+from client.dicom.header import HEADER_TAGS, ImageHeader, image_header
+from client.dicom.wire import Fault, Unreadable
+
+
+def image_headers(stream: BinaryIO) -> tuple[ImageHeader, ...] | None:
+    """The header of each slice of an object: one, or of an Enhanced CT one a frame; None if it is no image object.
+
+    Raises:
+        Unreadable: if it is damaged, or its header does not fit into the process's memory.
+    """
+    try:
+        with quiet_pydicom():
+            dataset = _dataset(stream, HEADER_TAGS)
+            whole = image_header(dataset, *_meta(dataset))
+            if whole is None or not may_be_expanded(whole):
+                return None if whole is None else (whole,)
+            return frame_headers(_dataset(stream, FRAME_GROUP_TAGS), whole)
+    except MemoryError as error:
+        raise Unreadable(Fault.NO_MEMORY) from error
+    except Exception as error:  # hostile bytes: pydicom raises many types, and each means damaged
+        raise Unreadable(Fault.DAMAGED) from error
+
+
+@contextmanager
+def quiet_pydicom() -> Iterator[None]:
+    """While it lasts, pydicom neither warns nor logs: its messages can quote values, and values can name patients."""
+    logger = logging.getLogger("pydicom")
+    was_disabled = logger.disabled
+    with pydicom.config.disable_value_validation(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logger.disabled = True
+        try:
+            yield
+        finally:
+            logger.disabled = was_disabled
+
+
+def _dataset(stream: BinaryIO, tags: tuple[str, ...]) -> Dataset:
+    stream.seek(0)
+    return dcmread(stream, stop_before_pixels=True, specific_tags=list(tags), force=True)
+
+
+def _meta(dataset: Dataset) -> tuple[str, str]:
+    """SOP class and transfer syntax as the file's meta information says them; empty where it does not."""
+    meta = dataset.file_meta
+    return str(meta.get("MediaStorageSOPClassUID") or ""), str(meta.get("TransferSyntaxUID") or "")
