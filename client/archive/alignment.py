@@ -66,6 +66,11 @@ class Alignment:
     brain_median_hu: float
     skull_share: float
 
+    @property
+    def turn_deg(self) -> float:
+        """Angle between the patient's head and the template, about whatever axis."""
+        return math.degrees(float(Rotation.from_matrix(self.pose.rotation).magnitude()))
+
 
 @final
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Literal, Self, final
@@ -13,6 +13,7 @@ from typing import Annotated, Literal, Self, final
 import safetensors
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+import client.dicom
 import common.geometry
 import common.lifting
 import common.projection
@@ -26,10 +27,26 @@ from client.archive.verdict_codes import VerdictCode
 from client.dicom import open_plain
 from common.files import make_folder, write_atomic
 
-# These decide which cases are used, or write stand-ins, but not what a case file holds.
+# These decide which cases are used, write stand-ins or describe, but not what a case file holds.
 _UNRELATED_MODULES = frozenset(
-    ["__init__", "cohort", "cache", "split", "discovery", "scanner", "virtual_hospital", "head_source", "deformation"]
+    [
+        "__init__",
+        "building",
+        "cache",
+        "cohort",
+        "counts",
+        "deformation",
+        "discovery",
+        "head_source",
+        "index",
+        "scanner",
+        "split",
+        "virtual_hospital",
+        "whereabouts",
+    ]
 )
+
+_READ_BYTES = 1 << 20
 
 KeyedHash = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 
@@ -107,25 +124,30 @@ class CaseStore:
         release = make_folder(self.root / _code_sha256()[:16])
         return make_folder(release / self.pseudonyms.of("recipe", repr(self.recipe)))
 
+    def remembered(self, plan: Plan, patient: str) -> Outcome | None:
+        """The outcome of a series whose files look as they did when it was built; no file of the archive is read."""
+        glance_path = self._glance_path(plan, patient)
+        glance = _Glance.read(glance_path)
+        verdict = None if glance is None else self._verdict(glance.key)
+        return None if glance is None or verdict is None else self._outcome(verdict, glance.key, glance_path)
+
     def outcome(self, plan: Plan, patient: str) -> Outcome:
         """The outcome of a series, remembered or built now.
 
         Raises:
             Refusal: ``DISK_FULL``, ``DISK_UNWRITABLE`` or ``GEOMETRY_INVALID``.
         """
-        glance_path = self.folder / f"{self._glance_key(plan, patient)}.glance.json"
-        glance = _Glance.read(glance_path)
-        key = None if glance is None else glance.key
-        verdict = None if key is None else self._remembered(key)
-        if key is None or verdict is None:
-            digest = _bytes_sha256(plan.slices)
-            if digest is None:
-                return Outcome(VerdictCode.UNREADABLE, "", None, ())
-            key = self.pseudonyms.of("case", patient, digest)
-            verdict = self._remembered(key) or self._constructed(key, plan, patient)
-            _Glance(key=key).write(glance_path)
-        files = (glance_path.name, self._verdict_path(key).name, self._case_path(key).name)
-        return Outcome(verdict.code, verdict.content, self._case_path(key) if verdict.content else None, files)
+        known = self.remembered(plan, patient)
+        if known is not None:
+            return known
+        digest = _bytes_sha256(plan.slices)
+        if digest is None:
+            return Outcome(VerdictCode.UNREADABLE, "", None, ())
+        key = self.pseudonyms.of("case", patient, digest)
+        verdict = self._verdict(key) or self._constructed(key, plan, patient)
+        glance_path = self._glance_path(plan, patient)
+        _Glance(key=key).write(glance_path)
+        return self._outcome(verdict, key, glance_path)
 
     def prune(self, outcomes: Iterable[Outcome]) -> None:
         """Remove what belongs to no outcome, what killed builds left, and what other releases of the code built.
@@ -140,7 +162,7 @@ class CaseStore:
             if path.name not in wanted:
                 path.unlink(missing_ok=True)
 
-    def _remembered(self, key: str) -> _Verdict | None:
+    def _verdict(self, key: str) -> _Verdict | None:
         verdict = _Verdict.read(self._verdict_path(key))
         if verdict is not None and verdict.content and not _is_whole(self._case_path(key)):
             return None
@@ -151,6 +173,8 @@ class CaseStore:
         if isinstance(case, VerdictCode):
             verdict = _Verdict(code=case)
         else:
+            origin = {"code_sha256": _code_sha256(), "input": key}
+            case = replace(case, provenance=case.provenance.model_copy(update=origin))
             case.save(self._case_path(key))
             content = hashlib.sha256(case.volume_hu.tobytes()).hexdigest()
             verdict = _Verdict(code=VerdictCode.ACCEPTED, content=content)
@@ -158,9 +182,13 @@ class CaseStore:
         verdict.write(self._verdict_path(key))
         return verdict
 
-    def _glance_key(self, plan: Plan, patient: str) -> str:
-        facts = (f"{item.instance} {item.size_bytes} {item.modified_ns}" for item in plan.slices)
-        return self.pseudonyms.of("glance", patient, *facts)
+    def _outcome(self, verdict: _Verdict, key: str, glance_path: Path) -> Outcome:
+        files = (glance_path.name, self._verdict_path(key).name, self._case_path(key).name)
+        return Outcome(verdict.code, verdict.content, self._case_path(key) if verdict.content else None, files)
+
+    def _glance_path(self, plan: Plan, patient: str) -> Path:
+        facts = (f"{item.instance} {item.frame} {item.size_bytes} {item.modified_ns}" for item in plan.slices)
+        return self.folder / f"{self.pseudonyms.of('glance', patient, *facts)}.glance.json"
 
     def _case_path(self, key: str) -> Path:
         return self.folder / f"{key}.safetensors"
@@ -178,12 +206,15 @@ def _is_whole(path: Path) -> bool:
 
 
 def _bytes_sha256(slices: Iterable[SliceHeader]) -> str | None:
-    """SHA-256 over the bytes of each file in order, or None if one cannot be read."""
+    """SHA-256 over the bytes of each file in the slices' order, or None if one cannot be read."""
     digest = hashlib.sha256()
     try:
-        for header in slices:
-            with open_plain(header.path) as stream:
-                digest.update(hashlib.sha256(stream.read()).digest())
+        for path in dict.fromkeys(header.path for header in slices):
+            with open_plain(path) as stream:
+                content = hashlib.sha256()
+                while part := stream.read(_READ_BYTES):
+                    content.update(part)
+            digest.update(content.digest())
     except OSError:
         return None
     return digest.hexdigest()
@@ -202,4 +233,5 @@ def _code_files() -> list[Path]:
     here = Path(__file__).parent
     own = [path for path in sorted(here.glob("*.py")) if path.stem not in _UNRELATED_MODULES]
     shared = [Path(str(module.__file__)) for module in (common.geometry, common.lifting, common.ray_module)]
-    return [*own, *shared, *sorted(Path(str(common.projection.__file__)).parent.glob("*.py"))]
+    packages = [Path(str(package.__file__)).parent for package in (client.dicom, common.projection)]
+    return [*own, *shared, *(path for folder in packages for path in sorted(folder.glob("*.py")))]

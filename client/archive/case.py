@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Self, final
 
@@ -12,11 +12,12 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from client.archive.provenance import Provenance
 from common.errors import ExitCode, Refusal
 from common.files import write_atomic
 from common.study import Study
 
-FORMAT = "tomoray-case-1"
+FORMAT = "tomoray-case-2"
 _VENDORS = {
     "SIEMENS": "siemens",
     "GE": "ge",
@@ -46,12 +47,18 @@ class CaseFacts(BaseModel):
         kvp: tube voltage, None if not stated.
         slices: slices of the series.
         slice_mm: mean distance between slices.
+        least_step_mm, greatest_step_mm: between neighbouring slices.
         pixel_mm: pixel spacing in the slices.
         coverage_mm: scanned length.
         tilt_deg: slices from axial, positive where the front is higher.
         pitch_deg: extension of the head against the template, positive where the chin is up.
+        turn_deg: angle between the head and the template about any axis.
         residual_hu: root mean square difference to the template after alignment, in the alignment's HU window.
         brain_seen_share: share of the template's brain that was scanned.
+        cut_share: share of the head's slices in which it is cut by the field of view.
+        air_hu: 1st percentile of the values as rescaled.
+        brain_median_hu: median where the template has its brain.
+        bone_hu: 95th percentile of what exceeds 300 HU above the skull base, on the study's fine grid.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -59,12 +66,19 @@ class CaseFacts(BaseModel):
     kvp: Finite | None
     slices: Annotated[int, Field(ge=1, le=10_000)]
     slice_mm: Finite
+    least_step_mm: Finite
+    greatest_step_mm: Finite
     pixel_mm: Finite
     coverage_mm: Finite
     tilt_deg: Finite
     pitch_deg: Finite
+    turn_deg: Finite
     residual_hu: Finite
     brain_seen_share: Finite
+    cut_share: Finite
+    air_hu: Finite
+    brain_median_hu: Finite
+    bone_hu: Finite
 
 
 @final
@@ -77,12 +91,14 @@ class Case:
         volume_hu: (z, y, x) int16 on the study's grid: the mean over the fine voxels the radiographs were made from.
         integrals: (2, rows, columns) float32, noise-free line integrals, frontal then lateral.
         facts: scanner and quality figures.
+        provenance: what was done, by which release, from which bytes.
     """
 
     pseudonym: str
     volume_hu: NDArray[np.int16]
     integrals: NDArray[np.float32]
     facts: CaseFacts
+    provenance: Provenance = field(default_factory=Provenance)
 
     def save(self, path: Path) -> None:
         """Write the case atomically, readable by its owner alone.
@@ -90,31 +106,38 @@ class Case:
         Raises:
             Refusal: ``DISK_FULL`` or ``DISK_UNWRITABLE``.
         """
-        metadata = {"format": FORMAT, "pseudonym": self.pseudonym, "facts": self.facts.model_dump_json()}
+        metadata = {
+            "format": FORMAT,
+            "pseudonym": self.pseudonym,
+            "facts": self.facts.model_dump_json(),
+            "provenance": self.provenance.model_dump_json(),
+        }
         tensors: dict[str, NDArray[Any]] = {"volume_hu": self.volume_hu, "integrals": self.integrals}
         write_atomic(path, safetensors.numpy.save(tensors, metadata), mode=0o600)
 
     @classmethod
     def load(cls, path: Path, study: Study) -> Self:
-        """Read a case made for a study.
+        """A case made for a study. Its arrays are private maps of the file: read from disk where they are used.
 
         Raises:
             Refusal: ``IMAGE_INVALID`` if the file is missing, damaged, or of another study's shape.
         """
         try:
-            with safetensors.safe_open(path, framework="numpy") as stored:
+            # Through PyTorch, safetensors maps the file and holds no descriptor; through NumPy it would copy it.
+            with safetensors.safe_open(path, framework="pt") as stored:
                 metadata = stored.metadata() or {}
-                volume, integrals = stored.get_tensor("volume_hu"), stored.get_tensor("integrals")
+                volume, integrals = (stored.get_tensor(name).numpy() for name in ("volume_hu", "integrals"))
             if metadata["format"] != FORMAT:
                 raise KeyError("format")
             facts = CaseFacts.model_validate_json(metadata["facts"])
+            provenance = Provenance.model_validate_json(metadata["provenance"])
             pseudonym = metadata["pseudonym"]
         except (OSError, safetensors.SafetensorError, KeyError, ValidationError) as error:
             raise _damaged(path) from error
         expected = ((study.grid.shape, np.int16), ((2, *study.geometry.detector_shape), np.float32))
         if ((volume.shape, volume.dtype), (integrals.shape, integrals.dtype)) != expected:
             raise _damaged(path)
-        return cls(pseudonym, volume, integrals, facts)
+        return cls(pseudonym, volume, integrals, facts, provenance)
 
 
 def vendor(manufacturer: str) -> str:

@@ -5,21 +5,17 @@ from __future__ import annotations
 import fcntl
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import final
 
-import torch
-
-from client.archive.cache import CaseStore, Outcome
+from client.archive.building import Candidate, CohortProgress, construct_all
+from client.archive.cache import CaseStore
 from client.archive.case import Case
 from client.archive.construction import Recipe
-from client.archive.discovery import Series, discover
+from client.archive.discovery import discover
 from client.archive.plan import Plan
 from client.archive.pseudonym import site_pseudonyms
 from client.archive.split import split_patients
@@ -38,16 +34,6 @@ LOCK_NAME = "cohort.lock"
 
 @final
 @dataclass(frozen=True)
-class CohortProgress:
-    """How far a build has come: patients done of all patients with an eligible series, and cases accepted so far."""
-
-    done: int
-    total: int
-    accepted: int
-
-
-@final
-@dataclass(frozen=True)
 class CaseFile:
     """A case on disk.
 
@@ -62,12 +48,47 @@ class CaseFile:
     study: Study
 
     def load(self) -> Case:
-        """Read the case.
+        """The case, its arrays mapped from the file: many cases take no more memory than what is looked at.
 
         Raises:
             Refusal: ``IMAGE_INVALID`` if the file went missing or was damaged since the cohort was built.
         """
         return Case.load(self.path, self.study)
+
+
+@final
+@dataclass(frozen=True)
+class Findings:
+    """What an archive holds for a study, whether or not it is enough.
+
+    Attributes:
+        study: the study.
+        cases: accepted cases, one per patient, in the order of their pseudonyms.
+        flow: series found → eligible by their headers → used, with exclusions by verdict code.
+        verdicts: one per series, by pseudonym.
+    """
+
+    study: Study
+    cases: tuple[CaseFile, ...]
+    flow: CohortFlow
+    verdicts: tuple[SeriesVerdict, ...]
+
+    def require_enough(self, archive: Path) -> None:
+        """Refuse a cohort below the study's minimum.
+
+        Raises:
+            Refusal: ``COHORT_TOO_SMALL`` with the counts by verdict.
+        """
+        flow, needed = self.flow, self.study.cohort.minimum_cases
+        if flow.used >= needed:
+            return
+        reasons = ", ".join(f"{code} {count}" for code, count in flow.excluded.items()) or "none excluded"
+        raise Refusal(
+            ExitCode.COHORT_TOO_SMALL,
+            f"{flow.used} usable cases of {flow.found} series, the study needs {needed} ({reasons})",
+            where=str(archive),
+            mend="add head CT series to the archive, or mend the excluded ones",
+        )
 
 
 @final
@@ -94,8 +115,37 @@ def build_cohort(
     role: Role,
     state: Path,
     progress: Callable[[CohortProgress], None] | None = None,
-    workers: int = 1,
+    workers: int | None = None,
 ) -> Cohort:
+    """The cohort of an archive for a study and a role: what :func:`examine` finds, if it is enough, split by patient.
+
+    Args:
+        archive, study, state, progress, workers: as for :func:`examine`.
+        role: ``evaluate`` keeps every case out of training.
+
+    Raises:
+        Refusal: as :func:`examine`, and ``COHORT_TOO_SMALL``, or ``SETTINGS_INVALID`` if a split is damaged.
+    """
+    findings = examine(archive, study, state, progress, workers)
+    findings.require_enough(archive)
+    pseudonyms = site_pseudonyms(state / SECRET_NAME)
+    used = {case.pseudonym: case for case in findings.cases}
+    train, validation = split_patients(make_folder(state / SPLITS_NAME), pseudonyms, study, role, sorted(used))
+    return Cohort(
+        train=tuple(used[patient] for patient in train),
+        validation=tuple(used[patient] for patient in validation),
+        flow=findings.flow,
+        verdicts=findings.verdicts,
+    )
+
+
+def examine(
+    archive: Path,
+    study: Study,
+    state: Path,
+    progress: Callable[[CohortProgress], None] | None = None,
+    workers: int | None = None,
+) -> Findings:
     """Find, judge, and prepare every usable head CT of an archive.
 
     Each patient gives one case: of the eligible series, the first whose content is accepted, in the order of finer mean
@@ -105,92 +155,35 @@ def build_cohort(
     Args:
         archive: folder of DICOM files; only read.
         study: grid, geometry and limits.
-        role: ``evaluate`` keeps every case out of training.
         state: the site's private folder for the secret, the cases and the splits.
         progress: called after each patient.
-        workers: processes that build cases side by side.
+        workers: processes that build cases side by side; None takes as many as pay and the machine holds.
 
     Raises:
-        Refusal: ``ARCHIVE_UNREADABLE``, ``ARCHIVE_EMPTY``, ``COHORT_TOO_SMALL``, ``GEOMETRY_INVALID``, ``DISK_FULL``,
-            ``DISK_UNWRITABLE``, ``CHILD_FAILED``, or ``SETTINGS_INVALID`` if the secret or a split is damaged.
+        Refusal: ``ARCHIVE_UNREADABLE``, ``ARCHIVE_EMPTY``, ``GEOMETRY_INVALID``, ``DISK_FULL``, ``DISK_UNWRITABLE``,
+            ``CHILD_FAILED``, or ``SETTINGS_INVALID`` if the secret is damaged.
     """
     pseudonyms = site_pseudonyms(make_folder(state) / SECRET_NAME)
     found = discover(archive, pseudonyms)
     recipe = Recipe(study.grid, study.geometry, study.radiograph)
     store = CaseStore(make_folder(state / CASES_NAME), pseudonyms, recipe)
     verdicts: dict[str, VerdictCode] = {}
-    candidates: dict[str, list[_Candidate]] = defaultdict(list)
+    candidates: dict[str, list[Candidate]] = defaultdict(list)
     for series in found:
         plan = judge_headers(series, study.cohort)
-        if isinstance(plan, VerdictCode):
-            verdicts[series.series] = plan
+        if isinstance(plan, Plan):
+            candidates[series.patient].append(Candidate(series, plan))
         else:
-            candidates[series.patient].append(_Candidate(series, plan))
+            verdicts[series.series] = plan
     eligible = len(found) - len(verdicts)
     with _alone(state):
-        used = _construct(store, candidates, verdicts, progress, workers)
-    flow = _flow(len(found), eligible, verdicts)
-    _require_enough(flow, study, archive)
-    train, validation = split_patients(make_folder(state / SPLITS_NAME), pseudonyms, study, role, sorted(used))
-    return Cohort(
-        train=tuple(CaseFile(used[patient], patient, study) for patient in train),
-        validation=tuple(CaseFile(used[patient], patient, study) for patient in validation),
-        flow=flow,
+        used = construct_all(store, candidates, verdicts, progress, workers)
+    return Findings(
+        study=study,
+        cases=tuple(CaseFile(used[patient], patient, study) for patient in sorted(used)),
+        flow=_flow(len(found), eligible, verdicts),
         verdicts=tuple(SeriesVerdict(s.series, s.patient, verdicts[s.series], len(s.slices)) for s in found),
     )
-
-
-@final
-@dataclass(frozen=True)
-class _Candidate:
-    series: Series
-    plan: Plan
-
-
-def _construct(
-    store: CaseStore,
-    candidates: dict[str, list[_Candidate]],
-    verdicts: dict[str, VerdictCode],
-    progress: Callable[[CohortProgress], None] | None,
-    workers: int,
-) -> dict[str, Path]:
-    """Case files by patient; fills in the verdicts of the candidates."""
-    used: dict[str, Path] = {}
-    contents: set[str] = set()
-    kept: list[Outcome] = []
-    queues = [sorted(candidates[patient], key=_preference) for patient in sorted(candidates)]
-    with _mapping(workers) as apply:
-        for done, (queue, outcomes) in enumerate(zip(queues, apply(store, queues), strict=True), start=1):
-            for candidate, outcome in zip(queue, outcomes, strict=False):
-                verdicts[candidate.series.series] = outcome.code
-                kept.append(outcome)
-                if outcome.case_path is None:
-                    continue
-                if outcome.content in contents:
-                    verdicts[candidate.series.series] = VerdictCode.DUPLICATE_CONTENT
-                else:
-                    contents.add(outcome.content)
-                    used[candidate.series.patient] = outcome.case_path
-            for candidate in queue[len(outcomes) :]:
-                verdicts[candidate.series.series] = VerdictCode.DUPLICATE_OF_PATIENT
-            if progress is not None:
-                progress(CohortProgress(done, len(queues), len(used)))
-    store.prune(kept)
-    return used
-
-
-def _preference(candidate: _Candidate) -> tuple[float, int, str]:
-    return round(candidate.plan.spacing_mm, 3), -len(candidate.plan.slices), candidate.series.series
-
-
-def _patient_outcomes(store: CaseStore, queue: list[_Candidate]) -> list[Outcome]:
-    """Outcomes of a patient's series, in order of preference, up to the first that is accepted."""
-    outcomes: list[Outcome] = []
-    for candidate in queue:
-        outcomes.append(store.outcome(candidate.plan, candidate.series.patient))
-        if outcomes[-1].case_path is not None:
-            break
-    return outcomes
 
 
 @contextmanager
@@ -205,37 +198,8 @@ def _alone(state: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-_Apply = Callable[[CaseStore, Sequence[list[_Candidate]]], Iterator[list[Outcome]]]
-
-
-@contextmanager
-def _mapping(workers: int) -> Iterator[_Apply]:
-    if workers <= 1:
-        yield lambda store, queues: (_patient_outcomes(store, queue) for queue in queues)
-        return
-    # Fresh interpreters: a forked copy of a process with running threads may hang.
-    with ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
-        try:
-            yield lambda store, queues: pool.map(_patient_outcomes, [store] * len(queues), queues)
-        except BrokenProcessPool as error:
-            mend = "start again with fewer workers: what was finished is kept"
-            raise Refusal(ExitCode.CHILD_FAILED, "a worker process died", where="cohort", mend=mend) from error
-
-
 def _flow(found: int, eligible: int, verdicts: dict[str, VerdictCode]) -> CohortFlow:
     counts = Counter(verdicts.values())
     used = counts.pop(VerdictCode.ACCEPTED, 0)
     excluded = {code.value: count for code, count in sorted(counts.items())}
     return CohortFlow(found=found, eligible=eligible, used=used, excluded=excluded)
-
-
-def _require_enough(flow: CohortFlow, study: Study, archive: Path) -> None:
-    if flow.used >= study.cohort.minimum_cases:
-        return
-    reasons = ", ".join(f"{code} {count}" for code, count in flow.excluded.items()) or "none excluded"
-    raise Refusal(
-        ExitCode.COHORT_TOO_SMALL,
-        f"{flow.used} usable cases of {flow.found} series, the study needs {study.cohort.minimum_cases} ({reasons})",
-        where=str(archive),
-        mend="add head CT series to the archive, or mend the excluded ones",
-    )

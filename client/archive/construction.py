@@ -15,6 +15,7 @@ from client.archive.case import Case, CaseFacts, vendor
 from client.archive.decoding import SliceStack, UnreadablePixels, Volume, averaged, block_mean, decode_stack
 from client.archive.native_radiographs import native_radiograph_pair
 from client.archive.plan import Plan
+from client.archive.provenance import Provenance, Step
 from client.archive.radiographs import radiograph_pair
 from client.archive.verdict_codes import VerdictCode
 from client.archive.verdicts import judge_alignment, judge_scale
@@ -23,6 +24,10 @@ from common.errors import Refusal
 from common.geometry import Geometry, Grid, expect_outside
 from common.projection.native import MOST_THREADS
 from common.study import RadiographSettings
+
+BONE_HU = 300.0
+NO_TILT_DEG = 0.1
+EVEN_STEPS_MM = 0.05
 
 
 @final
@@ -64,7 +69,13 @@ def construct_case(plan: Plan, patient: str, recipe: Recipe) -> Case | VerdictCo
         integrals = radiograph_pair(volume, fine.voxel_mm, recipe.geometry, recipe.radiograph)
     if integrals is None:
         return VerdictCode.NOT_PROJECTED
-    return Case(patient, target_volume(volume, recipe.grid), integrals, _facts(plan, alignment))
+    return Case(
+        patient,
+        target_volume(volume, recipe.grid),
+        integrals,
+        _facts(plan, body, alignment, _bone_hu(volume)),
+        Provenance(steps=_steps(plan, body, stack, alignment, recipe)),
+    )
 
 
 def _body(plan: Plan, fine_mm: float | None) -> Body | VerdictCode:
@@ -96,17 +107,63 @@ def target_volume(volume_hu: Volume, grid: Grid) -> NDArray[np.int16]:
     return target
 
 
-def _facts(plan: Plan, alignment: Alignment) -> CaseFacts:
+def _bone_hu(volume_hu: Volume) -> float:
+    """95th percentile of what exceeds 300 HU in the volume's upper half; 0 without bone."""
+    upper = volume_hu[len(volume_hu) // 2 :]
+    bone = upper[upper > BONE_HU]
+    return float(np.percentile(bone, 95)) if bone.size else 0.0
+
+
+def _facts(plan: Plan, body: Body, alignment: Alignment, bone_hu: float) -> CaseFacts:
     first = plan.slices[0]
     return CaseFacts(
         manufacturer=vendor(first.manufacturer),
         kvp=first.kvp,
         slices=len(plan.slices),
         slice_mm=round(plan.spacing_mm, 4),
+        least_step_mm=round(plan.steps_mm[0], 4),
+        greatest_step_mm=round(plan.steps_mm[1], 4),
         pixel_mm=round(sum(first.pixel_spacing_mm) / 2, 4),
         coverage_mm=round(plan.coverage_mm, 2),
         tilt_deg=round(plan.tilt_deg, 2),
         pitch_deg=round(alignment.pitch_deg, 2),
+        turn_deg=round(alignment.turn_deg, 2),
         residual_hu=round(alignment.residual_hu, 1),
         brain_seen_share=round(alignment.brain_seen_share, 3),
+        cut_share=round(body.cut_share, 3),
+        air_hu=round(body.stack.raw_low_hu, 1),
+        brain_median_hu=round(alignment.brain_median_hu, 1),
+        bone_hu=round(bone_hu, 1),
     )
+
+
+def _steps(plan: Plan, body: Body, stack: SliceStack, alignment: Alignment, recipe: Recipe) -> tuple[Step, ...]:
+    """What was done to the images, in order, with its figures."""
+    first, (least_mm, greatest_mm) = plan.slices[0], plan.steps_mm
+    slice_mm, row_mm, column_mm = (round(step, 4) for step in stack.voxel_mm)
+    steps = [
+        Step(name="decoded", figures={"slices": len(plan.slices), "rows": first.rows, "columns": first.columns}),
+        Step(name="padding_made_air"),
+        Step(name="table_removed", figures={"body_ml": round(body.volume_ml, 1)}),
+        Step(name="averaged", figures={"slice_mm": slice_mm, "row_mm": row_mm, "column_mm": column_mm}),
+        Step(
+            name="aligned",
+            figures={"turn_deg": round(alignment.turn_deg, 2), "residual_hu": round(alignment.residual_hu, 1)},
+        ),
+        Step(name="tilt_corrected", figures={"tilt_deg": round(plan.tilt_deg, 2)}),
+        Step(name="steps_evened", figures={"least_mm": round(least_mm, 4), "greatest_mm": round(greatest_mm, 4)}),
+        Step(
+            name="resampled",
+            figures={"voxel_mm": recipe.grid.voxel_mm, "fine_voxel_mm": fine_grid(recipe.grid).voxel_mm},
+        ),
+        Step(
+            name=f"projected_{recipe.radiograph.resolution}",
+            figures={"energy_kev": recipe.radiograph.effective_energy_kev},
+        ),
+    ]
+    needless = set()
+    if abs(plan.tilt_deg) < NO_TILT_DEG:
+        needless.add("tilt_corrected")
+    if greatest_mm - least_mm < EVEN_STEPS_MM:
+        needless.add("steps_evened")
+    return tuple(step for step in steps if step.name not in needless)

@@ -32,6 +32,13 @@ FACTS = CaseFacts(
     tilt_deg=0.0,
     pitch_deg=0.0,
     residual_hu=100.0,
+    cut_share=0.0,
+    least_step_mm=4.0,
+    greatest_step_mm=4.0,
+    turn_deg=3.0,
+    air_hu=-1005.0,
+    brain_median_hu=34.0,
+    bone_hu=1500.0,
     brain_seen_share=1.0,
 )
 
