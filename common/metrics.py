@@ -9,17 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import final
 
-import numpy as np
 import torch
-from scipy import ndimage
 from torch import Tensor
 
 from common.errors import ExitCode, Refusal
+from common.regions import BODY_HU, BONE_HU, BRAIN_HU, body_mask, enclosed_by_bone
+from common.sharpness import gradient_ratio, spectrum_distance_db
 from common.study import Window
 
-BODY_HU = -500.0
-BONE_HU = 300.0
-BRAIN_HU = (0.0, 80.0)
 HIGHEST_PSNR_DB = 100.0
 SSIM_EDGE = 11
 SSIM_SIGMA = 1.5
@@ -40,6 +37,9 @@ class CaseMetrics:
         bone_dice: overlap of both volumes above 300 HU.
         cosine_similarity: see :func:`cosine_similarity`.
         ssim_body: mean of the SSIM map over the body mask.
+        mae_intracranial_hu: as ``mae_brain_hu``, but only where bone of the truth encloses the voxel.
+        reprojection: mean absolute difference of line integrals; None where none are given.
+        gradient_ratio, spectrum_distance_db: see :mod:`common.sharpness`.
     """
 
     psnr_db: float
@@ -52,15 +52,22 @@ class CaseMetrics:
     bone_dice: float | None
     cosine_similarity: float | None
     ssim_body: float | None = None
+    mae_intracranial_hu: float | None = None
+    reprojection: float | None = None
+    gradient_ratio: float | None = None
+    spectrum_distance_db: float | None = None
 
 
-def case_metrics(truth_hu: Tensor, predicted_hu: Tensor, window: Window) -> CaseMetrics:
+def case_metrics(
+    truth_hu: Tensor, predicted_hu: Tensor, window: Window, integrals: tuple[Tensor, Tensor] | None = None
+) -> CaseMetrics:
     """All metrics of one case.
 
     Args:
         truth_hu: (z, y, x), HU.
         predicted_hu: (z, y, x), HU.
         window: the study's HU window.
+        integrals: line integrals of the case and of the prediction, of one shape.
 
     Raises:
         Refusal: ``IMAGE_INVALID`` if the volumes differ in shape, are not (z, y, x) or are not finite;
@@ -82,6 +89,10 @@ def case_metrics(truth_hu: Tensor, predicted_hu: Tensor, window: Window) -> Case
         bone_dice=bone_dice(truth_hu, predicted_hu),
         cosine_similarity=_cosine(truth, predicted),
         ssim_body=_mean_inside(similarity, _valid(body)),
+        mae_intracranial_hu=_mae_hu(error, brain & enclosed_by_bone(truth_hu), window),
+        reprojection=None if integrals is None else reprojection_error(*integrals),
+        gradient_ratio=gradient_ratio(truth, predicted, body),
+        spectrum_distance_db=spectrum_distance_db(truth, predicted),
     )
 
 
@@ -125,23 +136,10 @@ def cosine_similarity(truth_hu: Tensor, predicted_hu: Tensor, window: Window) ->
     return _cosine(*_windowed(truth_hu, predicted_hu, window))
 
 
-def body_mask(volume_hu: Tensor) -> Tensor:
-    """The patient: the largest connected part above -500 HU, holes filled in each axial plane.
-
-    Holes are filled plane by plane because the airway leaves the volume below, where no 3D hole is closed.
-
-    Args:
-        volume_hu: (z, y, x), HU.
-
-    Returns:
-        (z, y, x), bool, on the volume's device; empty if nothing exceeds -500 HU.
-    """
-    parts, count = ndimage.label((volume_hu > BODY_HU).cpu().numpy())
-    if count == 0:
-        return torch.zeros_like(volume_hu, dtype=torch.bool)
-    largest = parts == 1 + int(np.argmax(np.bincount(parts.ravel())[1:]))
-    filled = np.stack([ndimage.binary_fill_holes(plane) for plane in largest])
-    return torch.from_numpy(filled).to(volume_hu.device)
+def reprojection_error(measured: Tensor, projected: Tensor) -> float:
+    """Mean absolute difference of line integrals of one shape, dimensionless: of the case's DRR without noise, and of
+    the prediction clipped to the window."""
+    return (projected - measured).double().abs().mean().item()
 
 
 def _windowed(truth_hu: Tensor, predicted_hu: Tensor, window: Window) -> tuple[Tensor, Tensor]:
@@ -217,3 +215,24 @@ def _smoothing_matrix(cells: int, like: Tensor) -> Tensor:
 def _valid(region: Tensor) -> Tensor:
     margin = SSIM_EDGE // 2
     return region[margin:-margin, margin:-margin, margin:-margin]
+
+
+__all__ = [
+    "BODY_HU",
+    "BONE_HU",
+    "BRAIN_HU",
+    "HIGHEST_PSNR_DB",
+    "SSIM_EDGE",
+    "SSIM_K1",
+    "SSIM_K2",
+    "SSIM_SIGMA",
+    "CaseMetrics",
+    "body_mask",
+    "bone_dice",
+    "case_metrics",
+    "cosine_similarity",
+    "mae_hu",
+    "psnr_db",
+    "reprojection_error",
+    "ssim",
+]

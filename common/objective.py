@@ -1,11 +1,16 @@
-"""The training losses, each a pure function of windowed volumes, line integrals or scores."""
+"""The training losses, each a pure function of windowed volumes, line integrals, scores or features."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from common.metrics import BODY_HU, BONE_HU
+from common.metrics import BODY_HU, BONE_HU, BRAIN_HU
+from common.regions import enclosed_by_bone
 from common.study import Optimisation, Window
 
 
@@ -23,15 +28,20 @@ def voxel_weights(target: Tensor, window: Window, optimisation: Optimisation) ->
     """Weight of every voxel in the reconstruction loss.
 
     Args:
-        target: any shape, windowed to 0..1.
+        target: windowed to 0..1; (..., z, y, x) where ``brain_weight`` is above 0, otherwise any shape.
         window: the study's HU window.
-        optimisation: ``body_weight`` is added above -500 HU, ``bone_weight`` above 300 HU.
+        optimisation: ``body_weight`` is added above -500 HU, ``bone_weight`` above 300 HU, ``brain_weight`` in 0..80 HU
+            inside the skull.
 
     Returns:
         The target's shape, at least 1.
     """
     hu = from_window(target, window)
-    return 1 + optimisation.body_weight * (hu > BODY_HU).float() + optimisation.bone_weight * (hu > BONE_HU).float()
+    weights = 1 + optimisation.body_weight * (hu > BODY_HU).float() + optimisation.bone_weight * (hu > BONE_HU).float()
+    if optimisation.brain_weight > 0:
+        brain = (hu >= BRAIN_HU[0]) & (hu <= BRAIN_HU[1]) & enclosed_by_bone(hu)
+        weights = weights + optimisation.brain_weight * brain.float()
+    return weights
 
 
 def weighted_l1(predicted: Tensor, target: Tensor, weights: Tensor) -> Tensor:
@@ -56,14 +66,66 @@ def reprojection_loss(projected: Tensor, measured: Tensor, integral_scale: float
     return (projected - measured).abs().mean() / integral_scale
 
 
-def generator_adversarial_loss(scores_of_generated: Tensor) -> Tensor:
-    """Least-squares GAN loss of the generator (Mao et al., ICCV 2017): generated patches should score 1."""
+def axis_projection_loss(predicted: Tensor, target: Tensor) -> Tensor:
+    """Mean absolute difference of the means along each axis, averaged over the axes (Ying et al., CVPR 2019).
+
+    Volumes are (B, 1, z, y, x), windowed to 0..1.
+    """
+    return torch.stack([(predicted - target).mean(dim=axis).abs().mean() for axis in (2, 3, 4)]).mean()
+
+
+def likelihood_loss(predicted: Tensor, log_variance: Tensor, target: Tensor, likelihood: str) -> Tensor:
+    """Mean negative log-likelihood per voxel, without its constant (Kendall and Gal, NeurIPS 2017).
+
+    Args:
+        predicted: mean of the distribution, windowed.
+        log_variance: logarithm of its variance, of the same shape.
+        target: windowed, of the same shape.
+        likelihood: ``gaussian``: half of ``log v + e^2 / v``; ``laplace``, of scale b with ``v = 2 b^2``:
+            ``log b + |e| / b``.
+    """
+    error = predicted - target
+    if likelihood == "gaussian":
+        return 0.5 * (log_variance + error.square() * torch.exp(-log_variance)).mean()
+    log_scale = 0.5 * (log_variance - math.log(2))
+    return (log_scale + error.abs() * torch.exp(-log_scale)).mean()
+
+
+def generator_adversarial_loss(scores_of_generated: Tensor, loss: str = "least_squares") -> Tensor:
+    """The generator's adversarial loss.
+
+    Args:
+        scores_of_generated: any shape.
+        loss: ``least_squares`` (Mao et al., ICCV 2017): generated patches should score 1; ``hinge`` (Lim and Ye,
+            arXiv 1705.02894): the higher the better.
+    """
+    if loss == "hinge":
+        return -scores_of_generated.mean()
     return (scores_of_generated - 1).square().mean()
 
 
-def discriminator_loss(scores_of_real: Tensor, scores_of_generated: Tensor) -> Tensor:
-    """Least-squares GAN loss of the discriminator: real patches should score 1, generated ones 0."""
+def discriminator_loss(scores_of_real: Tensor, scores_of_generated: Tensor, loss: str = "least_squares") -> Tensor:
+    """The discriminator's loss, by the names of :func:`generator_adversarial_loss`.
+
+    Least squares wants real patches at 1 and generated ones at 0; hinge wants them above 1 and below -1.
+    """
+    if loss == "hinge":
+        return 0.5 * (functional.relu(1 - scores_of_real).mean() + functional.relu(1 + scores_of_generated).mean())
     return 0.5 * ((scores_of_real - 1).square().mean() + scores_of_generated.square().mean())
+
+
+def adversarial_weight(optimisation: Optimisation, global_step: int) -> float:
+    """Weight of the adversarial term at a global step: 0 before its first step, then a linear ramp to the full one."""
+    done = global_step - optimisation.adversarial_from_step + 1
+    if done <= 0:
+        return 0.0
+    return optimisation.adversarial_weight * min(1.0, done / (optimisation.adversarial_ramp_steps + 1))
+
+
+def feature_matching_loss(generated: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
+    """Mean absolute difference of the discriminator's features, averaged over its layers (Wang et al., CVPR 2018)."""
+    terms = [(g.float() - r.float()).abs().mean() for g, r in zip(generated, real, strict=True)]
+    return torch.stack(terms).mean()
 
 
 def all_finite(*values: Tensor) -> bool:
