@@ -2,40 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
-from typing import final
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import dcmread
-from pydicom.pixels.utils import pixel_array
-from pydicom.uid import ImplicitVRLittleEndian
 
-from client.archive.header import SliceHeader, quiet_pydicom
-from client.dicom import open_plain
+from client.archive.header import SliceHeader
+from client.dicom import Fault, Frame, Reader, shared_reader
 
 AIR_HU = -1000.0
 PADDING_HU = -1500.0
 HIGHEST_HU = 30_000.0
 _TRUSTED_PADDING_HU = -900.0
 _BLUR_SHARE = 0.6
-
-_PIXEL_TAGS = [
-    "PixelData",
-    "Rows",
-    "Columns",
-    "NumberOfFrames",
-    "SamplesPerPixel",
-    "PhotometricInterpretation",
-    "PlanarConfiguration",
-    "BitsAllocated",
-    "BitsStored",
-    "HighBit",
-    "PixelRepresentation",
-]
 
 Volume = NDArray[np.float32]
 Vectors = NDArray[np.float64]
@@ -83,13 +67,14 @@ class UnreadablePixels(Exception):
     """Pixel data that are missing, damaged, or not what the header said."""
 
 
-def decode_stack(slices: Sequence[SliceHeader], fine_mm: float | None) -> SliceStack:
-    """Decode slices one at a time.
+def decode_stack(slices: Sequence[SliceHeader], fine_mm: float | None, reader: Reader | None = None) -> SliceStack:
+    """Decode slices one at a time, each multi-frame object once if its frames follow each other.
 
     Args:
         slices: parallel slices of equal size, ascending along the normal.
         fine_mm: voxel edge of the grid that the stack will be resampled to, for which it is averaged as by
             :func:`averaged`; None keeps every pixel of every slice.
+        reader: reads the pixels; by default this thread's.
 
     Raises:
         UnreadablePixels: if a slice cannot be decoded.
@@ -100,14 +85,14 @@ def decode_stack(slices: Sequence[SliceHeader], fine_mm: float | None) -> SliceS
     origins = np.array([header.position for header in slices])
     ranges: list[tuple[float, float]] = []
 
-    def planes() -> Iterator[Volume]:
-        for header in slices:
-            plane, low_and_high = decode_slice(header)
+    def planes(decoded: Iterable[tuple[Volume, tuple[float, float]]]) -> Iterator[Volume]:
+        for plane, low_and_high in decoded:
             ranges.append(low_and_high)
             yield plane
 
     blocks = (1, 1, 1) if fine_mm is None else _blocks(origins, row_mm, column_mm, fine_mm)
-    content = _block_means(planes(), (first.rows, first.columns), origins, row_mm, column_mm, blocks)
+    with closing(_decoded(slices, reader or shared_reader())) as decoded:
+        content = _block_means(planes(decoded), (first.rows, first.columns), origins, row_mm, column_mm, blocks)
     low, high = np.median(np.array(ranges), axis=0)
     return SliceStack(*content, float(low), float(high))
 
@@ -131,18 +116,45 @@ def averaged(stack: SliceStack, fine_mm: float) -> SliceStack:
     return SliceStack(*content, stack.raw_low_hu, stack.raw_high_hu)
 
 
-def decode_slice(header: SliceHeader) -> tuple[Volume, tuple[float, float]]:
+def decode_slice(header: SliceHeader, reader: Reader | None = None) -> tuple[Volume, tuple[float, float]]:
     """HU of one slice, (row, column), with padding made air, and the 1st and 99.9th percentile of the rest.
 
     Padding is the stored Pixel Padding Value (0028,0120), anything at or below -1500 HU, and the ring outside the
     inscribed circle where it is filled with one value.
 
+    Args:
+        header: of the slice.
+        reader: reads the pixels; by default this thread's.
+
     Raises:
         UnreadablePixels: if the pixel data are missing, damaged, or of another size than the header says.
     """
+    ((plane, low_and_high),) = _decoded([header], reader or shared_reader())
+    return plane, low_and_high
+
+
+def block_mean(volume: Volume, blocks: tuple[int, int, int]) -> Volume:
+    """Mean over blocks of voxels along (z, y, x); voxels beyond the last whole block are left out."""
+    for axis, size in enumerate(blocks):
+        if size > 1:
+            whole = volume.shape[axis] // size
+            kept = np.moveaxis(volume, axis, 0)[: whole * size]
+            volume = np.moveaxis(kept.reshape(whole, size, *kept.shape[1:]).mean(axis=1, dtype=np.float32), 0, axis)
+    return np.ascontiguousarray(volume)
+
+
+def _decoded(slices: Sequence[SliceHeader], reader: Reader) -> Generator[tuple[Volume, tuple[float, float]]]:
+    wanted = (Frame(one.path, one.rows, one.columns, one.frame, one.size_bytes) for one in slices)
+    with closing(reader.frames(wanted)) as frames:
+        for header, stored in zip(slices, frames, strict=True):
+            if isinstance(stored, Fault):
+                raise UnreadablePixels(stored.value)
+            yield _rescaled(header, stored)
+
+
+def _rescaled(header: SliceHeader, stored: NDArray[Any]) -> tuple[Volume, tuple[float, float]]:
     if header.slope is None or header.intercept is None:
         raise UnreadablePixels("no rescale")
-    stored = _stored_values(header)
     hu = stored.astype(np.float32)
     hu *= header.slope
     hu += header.intercept
@@ -161,38 +173,12 @@ def decode_slice(header: SliceHeader) -> tuple[Volume, tuple[float, float]]:
     return _with_air(hu, padding)
 
 
-def block_mean(volume: Volume, blocks: tuple[int, int, int]) -> Volume:
-    """Mean over blocks of voxels along (z, y, x); voxels beyond the last whole block are left out."""
-    for axis, size in enumerate(blocks):
-        if size > 1:
-            whole = volume.shape[axis] // size
-            kept = np.moveaxis(volume, axis, 0)[: whole * size]
-            volume = np.moveaxis(kept.reshape(whole, size, *kept.shape[1:]).mean(axis=1, dtype=np.float32), 0, axis)
-    return np.ascontiguousarray(volume)
-
-
 def _with_air(hu: Volume, padding: NDArray[np.bool_]) -> tuple[Volume, tuple[float, float]]:
     sample = hu[::4, ::4][~padding[::4, ::4]]
     low, high = np.percentile(sample, (1.0, 99.9)) if sample.size else (AIR_HU, AIR_HU)
     hu[padding] = AIR_HU
     np.clip(hu, AIR_HU, HIGHEST_HU, out=hu)
     return hu, (float(low), float(high))
-
-
-def _stored_values(header: SliceHeader) -> NDArray[np.int64]:
-    try:
-        with open_plain(header.path) as stream, quiet_pydicom():
-            dataset = dcmread(stream, specific_tags=list(_PIXEL_TAGS), force=True)
-            if "TransferSyntaxUID" not in dataset.file_meta:
-                dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
-            if (dataset.Rows, dataset.Columns) != (header.rows, header.columns):
-                raise UnreadablePixels("size changed")
-            stored = pixel_array(dataset, raw=True)
-    except Exception as error:  # hostile bytes: decoders raise many types, and each means unreadable
-        raise UnreadablePixels(type(error).__name__) from error
-    if stored.shape != (header.rows, header.columns) or stored.dtype.kind not in "iu":
-        raise UnreadablePixels("size or type")
-    return stored
 
 
 @lru_cache(maxsize=8)

@@ -56,12 +56,11 @@ def discover(
     damaged: dict[str, int] = defaultdict(int)
     for path in _files(root):
         try:
-            header = read_header(path, pseudonyms)
+            headers = read_header(path, pseudonyms) or ()
         except DamagedFile:
             damaged[pseudonyms.of("folder", str(path.parent))] += 1
             continue
-        if header is not None:
-            series, patient, slice_header = header
+        for series, patient, slice_header in headers:
             found[series].append(slice_header)
             patients.setdefault(series, patient)
     if not found and not damaged:

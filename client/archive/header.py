@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import os
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, final
-
-import pydicom.config
-from pydicom import dcmread
-from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
+from typing import final
 
 from client.archive.pseudonym import Pseudonyms
-from client.dicom import HEADER_TAGS, MAXIMUM_FILE_BYTES, ImageHeader, image_header, open_plain
-
-_OPENING_BYTES = 4096
-_PREAMBLE_BYTES = 128
+from client.dicom import Fault, ImageHeader, decodable, shared_reader
 
 Vector = tuple[float, ...]
 
@@ -98,42 +85,20 @@ class DamagedFile(Exception):
     """A file that is DICOM by its prefix and cannot be read as DICOM."""
 
 
-def read_header(path: Path, pseudonyms: Pseudonyms) -> tuple[str, str, SliceHeader] | None:
-    """Series and patient pseudonym with the header, or None if the file is no DICOM image object.
+def read_header(path: Path, pseudonyms: Pseudonyms) -> tuple[tuple[str, str, SliceHeader], ...] | None:
+    """Series and patient pseudonym with the header of each slice of a file; None if it is no DICOM image object.
 
     Raises:
         DamagedFile: if it is DICOM by its prefix, and cannot be read.
     """
-    prefixed = True
-    try:
-        with open_plain(path) as stream:
-            opening = stream.read(_OPENING_BYTES)
-            prefixed = opening[_PREAMBLE_BYTES : _PREAMBLE_BYTES + 4] == b"DICM"
-            if not prefixed and not _begins_as_data_set(opening):
-                return None
-            status = os.fstat(stream.fileno())
-            # A deflated header would be inflated without a limit before the first tag could be read.
-            if status.st_size > MAXIMUM_FILE_BYTES or DeflatedExplicitVRLittleEndian.encode() in opening:
-                raise DamagedFile
-            stream.seek(0)
-            return _parsed(stream, path, status, pseudonyms)
-    except Exception as error:  # hostile bytes: pydicom raises many types, and each means damaged
-        if prefixed:
-            raise DamagedFile from error
+    (answer,) = shared_reader().headers([path])
+    if isinstance(answer, Fault):
+        raise DamagedFile
+    if answer is None:
         return None
-
-
-def _parsed(
-    stream: BinaryIO, path: Path, status: os.stat_result, pseudonyms: Pseudonyms
-) -> tuple[str, str, SliceHeader] | None:
-    with quiet_pydicom():
-        dataset = dcmread(stream, stop_before_pixels=True, specific_tags=list(HEADER_TAGS), force=True)
-        syntax = dataset.file_meta.get("TransferSyntaxUID")
-        sop_class = str(dataset.file_meta.get("MediaStorageSOPClassUID", ""))
-        image = image_header(dataset, sop_class, str(syntax or ""))
-    if image is None:
-        return None
-    return slice_header(image, path, status.st_size, status.st_mtime_ns, pseudonyms)
+    return tuple(
+        slice_header(image, path, answer.size_bytes, answer.modified_ns, pseudonyms) for image in answer.images
+    )
 
 
 def slice_header(
@@ -153,7 +118,7 @@ def slice_header(
         modified_ns=modified_ns,
         instance=pseudonyms.of("instance", image.sop_instance),
         sop_class=image.sop_class,
-        decodable=not image.transfer_syntax or _decodable(UID(image.transfer_syntax)),
+        decodable=decodable(image.transfer_syntax),
         modality=image.modality,
         image_type=image.image_type,
         manufacturer=image.manufacturer,
@@ -173,37 +138,3 @@ def slice_header(
         frame=image.frame,
     )
     return pseudonyms.of("series", image.series), patient, header
-
-
-@contextmanager
-def quiet_pydicom() -> Iterator[None]:
-    """While it lasts, pydicom neither warns nor logs: its messages can quote values, and values can name patients."""
-    logger = logging.getLogger("pydicom")
-    was_disabled = logger.disabled
-    with pydicom.config.disable_value_validation(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        logger.disabled = True
-        try:
-            yield
-        finally:
-            logger.disabled = was_disabled
-
-
-def _begins_as_data_set(opening: bytes) -> bool:
-    """Whether a file without preamble starts with an element of group 0002 or 0008, as old archives store them."""
-    if len(opening) < _PREAMBLE_BYTES:
-        return False
-    little = opening[:2] in (b"\x02\x00", b"\x08\x00") and opening[3] == 0
-    big = opening[:2] in (b"\x00\x02", b"\x00\x08") and opening[2] == 0
-    return little or big
-
-
-def _decodable(syntax: UID) -> bool:
-    if not syntax.is_transfer_syntax or syntax.is_private:
-        return False
-    if not syntax.is_compressed:
-        return True
-    try:
-        return get_decoder(syntax).is_available
-    except NotImplementedError:
-        return False

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar, final
@@ -72,7 +72,7 @@ class Reader:
             self._child.close()
             self._child = None
 
-    def headers(self, paths: Iterable[Path]) -> Iterator[ReadFile | Fault | None]:
+    def headers(self, paths: Iterable[Path]) -> Generator[ReadFile | Fault | None]:
         """One answer a path, in order: its headers, why it cannot be read, or None if it is no DICOM image object.
 
         A file without DICOM's prefix that cannot be read is none. The iterator must be used up or closed before the
@@ -88,7 +88,7 @@ class Reader:
             yield entry.answer(reply)
         yield from (entry for entry in entries if not isinstance(entry, HeaderQuestion))
 
-    def frames(self, wanted: Iterable[Frame]) -> Iterator[Stored | Fault]:
+    def frames(self, wanted: Iterable[Frame]) -> Generator[Stored | Fault]:
         """Stored values of each frame, in order: (row, column) of an integer type, read-only; or why there are none.
 
         Frames of one multi-frame object should follow each other: then it is read once. The iterator must be used up or
@@ -104,7 +104,7 @@ class Reader:
             yield entry.answer(reply)
         yield from (entry for entry in entries if not isinstance(entry, FrameQuestion))
 
-    def _exchange(self, batches: Iterator[Batch], kind: type[Reply]) -> Iterator[Reply | Fault]:
+    def _exchange(self, batches: Iterator[Batch], kind: type[Reply]) -> Generator[Reply | Fault]:
         """The reply to each question of each batch, while the next batch is read already."""
         self._begin()
         turn = self._turn
