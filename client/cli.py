@@ -36,6 +36,28 @@ def start(settings: Settings) -> None:
     Site(SiteSettings.from_toml(settings), stop_on_signals()).run()
 
 
+@app.command()
+def cohort(
+    folder: Annotated[Path | None, typer.Argument(help="Archive to look at, where there are no settings yet.")] = None,
+    settings: Annotated[Path | None, typer.Option(help="The site's settings (TOML).")] = None,
+    study: Annotated[Path | None, typer.Option(help="Study (TOML); by default the only one in the settings.")] = None,
+    state: Annotated[Path | None, typer.Option(help="Private folder for cases and page, with FOLDER.")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print only the counts that may be reported.")
+    ] = False,
+    whereis: Annotated[str | None, typer.Option(help="Print the folder behind a pseudonym instead.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, max=256, help="Processes; by default what pays.")] = None,
+) -> None:
+    """Check the archive, build the cases, and write the cohort page. Nothing leaves the site."""
+    from client.cohort_command import place_of, show_cohort, show_whereabouts, study_of
+
+    place = place_of(settings, folder, state)
+    if whereis is not None:
+        show_whereabouts(place, whereis)
+    else:
+        show_cohort(place, study_of(settings, study), as_json=as_json, workers=workers)
+
+
 @app.command("virtual-archive")
 def virtual_archive(
     folder: Annotated[Path, typer.Argument(help="Folder to write DICOM into.")],

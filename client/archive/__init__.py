@@ -3,12 +3,14 @@
 from client.archive.building import CohortProgress
 from client.archive.case import Case, CaseFacts
 from client.archive.cohort import CaseFile, Cohort, Findings, build_cohort, examine
+from client.archive.counts import CohortCounts, cohort_counts, kvp_band, spacing_band
 from client.archive.head_source import find_head
 from client.archive.provenance import Provenance, Step
 from client.archive.radiographs import add_noise, radiograph_pair
 from client.archive.scanner import STYLES, ScannerStyle
 from client.archive.verdict_codes import MENDS, REASONS, SeriesVerdict, VerdictCode
 from client.archive.virtual_hospital import VirtualArchive, write_virtual_archive
+from client.archive.whereabouts import whereabouts
 
 __all__ = [
     "MENDS",
@@ -18,6 +20,7 @@ __all__ = [
     "CaseFacts",
     "CaseFile",
     "Cohort",
+    "CohortCounts",
     "CohortProgress",
     "Findings",
     "Provenance",
@@ -28,8 +31,12 @@ __all__ = [
     "VirtualArchive",
     "add_noise",
     "build_cohort",
+    "cohort_counts",
     "examine",
     "find_head",
+    "kvp_band",
     "radiograph_pair",
+    "spacing_band",
+    "whereabouts",
     "write_virtual_archive",
 ]

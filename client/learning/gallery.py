@@ -1,9 +1,4 @@
-"""The site's own page of slices: CT beside synthetic CT beside difference. It shows patients and stays at the site.
-
-Volumes are (z, y, x) with indices growing towards superior, posterior and left, hung by radiological convention: axial
-from below with the patient's right at the image's left and anterior up; coronal with right at left and superior up;
-sagittal with anterior at left and superior up.
-"""
+"""The site's own page of slices: CT beside synthetic CT beside difference. It shows patients and stays at the site."""
 
 from __future__ import annotations
 
@@ -12,7 +7,7 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, final
+from typing import Final, final
 
 import matplotlib as mpl
 import numpy as np
@@ -23,6 +18,7 @@ from matplotlib import image
 
 from common.errors import ExitCode, Refusal
 from common.files import make_folder, write_atomic
+from common.hanging import PLANES, RADIOGRAPHS, Edges, Slice, hung
 from common.radiograph_display import display
 from common.study import Study, Window
 
@@ -31,7 +27,6 @@ DIFFERENCE_COLOURS: Final = "inferno"
 SCALE_STOPS: Final = 9
 
 HuVolume = npt.NDArray[np.int16]
-Slice = npt.NDArray[Any]
 
 
 @final
@@ -68,17 +63,6 @@ class Display:
 
 @final
 @dataclass(frozen=True)
-class Edges:
-    """Letters of the patient directions at the four edges of an image."""
-
-    left: str
-    right: str
-    top: str
-    bottom: str
-
-
-@final
-@dataclass(frozen=True)
 class Picture:
     """An image on the page; ``width`` is its share of the widest image's extent in mm, ``aspect`` width to height."""
 
@@ -103,13 +87,7 @@ DISPLAYS: Final = (
     Display("bone", Window(low_hu=-500, high_hu=1500), 1000),
     Display("brain", Window(low_hu=0, high_hu=80), 100),
 )
-_PLANES: Final = (
-    ("axial", 0, Edges("R", "L", "A", "P")),
-    ("coronal", 1, Edges("R", "L", "S", "I")),
-    ("sagittal", 2, Edges("A", "P", "S", "I")),
-)
 _TOWARDS: Final = (("superior", "inferior"), ("posterior", "anterior"), ("left", "right"))
-_RADIOGRAPHS: Final = (("frontal", Edges("R", "L", "S", "I")), ("lateral", Edges("A", "P", "S", "I")))
 
 
 def write_gallery(
@@ -146,19 +124,6 @@ def write_gallery(
     write_atomic(path, page.encode("utf-8"), mode=0o600)
 
 
-def hung(volume: Slice, axis: int, index: int) -> Slice:
-    """One slice of a (z, y, x) volume as radiologists hang it: rows and columns of the image.
-
-    Args:
-        volume: (z, y, x), indices growing towards superior, posterior and left.
-        axis: 0 axial, 1 coronal, 2 sagittal.
-        index: position along the axis.
-    """
-    cut: Slice = np.take(volume, index, axis=axis)
-    # Coronal and sagittal rows run along z, which grows upwards in the patient and downwards in an image.
-    return cut if axis == 0 else cut[::-1]
-
-
 def _check(entry: GalleryEntry, study: Study) -> None:
     mend = "resample the volume to the study's grid first"
     for volume in (entry.truth_hu, entry.synthetic_hu):
@@ -179,7 +144,7 @@ def _rows(entry: GalleryEntry, study: Study, shown: Display) -> Iterator[Row]:
     low, high = study.window.low_hu, study.window.high_hu
     truth, synthetic = (np.clip(v.astype(np.float32), low, high) for v in (entry.truth_hu, entry.synthetic_hu))
     greatest_mm = max(study.grid.extent_mm)
-    for plane, axis, edges in _PLANES:
+    for plane, axis, edges in PLANES:
         index = study.grid.shape[axis] // 2
         cuts = hung(truth, axis, index), hung(synthetic, axis, index)
         rows, columns = cuts[0].shape
@@ -200,7 +165,7 @@ def _rows(entry: GalleryEntry, study: Study, shown: Display) -> Iterator[Row]:
 def _radiographs(entry: GalleryEntry, study: Study) -> Iterator[Picture]:
     rows, columns = study.geometry.detector_shape
     greys = display(torch.from_numpy(np.ascontiguousarray(entry.integrals)))
-    for grey, (name, edges) in zip(greys, _RADIOGRAPHS, strict=True):
+    for grey, (name, edges) in zip(greys, RADIOGRAPHS, strict=True):
         yield Picture(f"{name} radiograph", _png(grey, 0, 255, "gray"), edges, 1.0, columns / rows)
 
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from matplotlib import image
 
-from client.learning.gallery import GalleryEntry, hung, write_gallery
+from client.learning.gallery import GalleryEntry, write_gallery
 from common.errors import ExitCode, Refusal
 from common.geometry import Geometry, Grid
+from common.hanging import hung
 from common.study import Study
 
 SHAPE = (12, 16, 20)

@@ -1,0 +1,117 @@
+"""The counts of a cohort that a report may carry: small ones are withheld, as the study's privacy section asks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Literal, final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from client.archive.case import CaseFacts
+from client.archive.cohort import Findings
+from common.study import Sha256
+from common.trust import RELEASE
+
+KVP_BANDS = ((90.0, "under 90 kV"), (110.0, "90 to 109 kV"), (130.0, "110 to 129 kV"))
+SPACING_BANDS = ((1.0, "under 1 mm"), (2.0, "1 to under 2 mm"), (4.0, "2 to under 4 mm"))
+NOT_STATED = "not stated"
+WITHHELD = "withheld"
+
+Shown = Annotated[int, Field(ge=0)] | Annotated[str, Field(pattern=r"^(<[0-9]{1,4}|withheld)$")]
+Label = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9 _.-]{0,40}$|^[0-9a-z ]{1,40} kV( and more)?$")]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@final
+class FlowCounts(_Section):
+    """Series found → eligible by their headers → used as cases, with exclusions by verdict code."""
+
+    found: Shown
+    eligible: Shown
+    used: Shown
+    excluded: dict[Label, Shown]
+
+
+@final
+class CohortCounts(_Section):
+    """What ``tomoray-site cohort --json`` prints.
+
+    Attributes:
+        study, study_sha256, release: what the cohort was built for, and by.
+        minimum_cases: counts above zero and below this are shown as ``<n``; a count that would give one of them away
+            by subtraction is ``withheld``.
+        enough: whether the cohort reaches the study's minimum.
+        flow: series.
+        scanners, kvp, slice_spacing: cases by vendor, tube voltage and mean distance between slices.
+    """
+
+    schema_version: Literal[1] = 1
+    study: str
+    study_sha256: Sha256
+    release: str = RELEASE
+    minimum_cases: int
+    enough: bool
+    flow: FlowCounts
+    scanners: dict[Label, Shown]
+    kvp: dict[Label, Shown]
+    slice_spacing: dict[Label, Shown]
+
+
+def cohort_counts(findings: Findings, facts: Iterable[CaseFacts]) -> CohortCounts:
+    """The counts of a cohort.
+
+    Args:
+        findings: what an archive holds.
+        facts: the facts of its cases.
+    """
+    study, flow, known = findings.study, findings.flow, list(facts)
+    least = study.privacy.minimum_cases
+    excluded = withheld(flow.excluded, least)
+    # What is left when everything shown is subtracted from the totals is the sum of what is hidden.
+    hidden = sum(flow.excluded[code] for code, shown in excluded.items() if isinstance(shown, str))
+    totals: dict[str, Shown] = {name: _shown(getattr(flow, name), least) for name in ("found", "eligible", "used")}
+    if 0 < hidden < least or sum(isinstance(shown, str) for shown in excluded.values()) == 1:
+        totals |= {"found": WITHHELD, "eligible": WITHHELD}
+    return CohortCounts(
+        study=study.name,
+        study_sha256=study.sha256,
+        minimum_cases=least,
+        enough=flow.used >= study.cohort.minimum_cases,
+        flow=FlowCounts(excluded=excluded, **totals),
+        scanners=withheld(Counter(item.manufacturer for item in known), least),
+        kvp=withheld(Counter(kvp_band(item.kvp) for item in known), least),
+        slice_spacing=withheld(Counter(spacing_band(item.slice_mm) for item in known), least),
+    )
+
+
+def withheld(counts: Mapping[str, int], least: int) -> dict[str, Shown]:
+    """Counts in which none from 1 to ``least - 1`` is shown or follows from the sum of all."""
+    small = {label for label, count in counts.items() if 0 < count < least}
+    hidden = set(small)
+    others = sorted(counts.keys() - small, key=lambda label: (counts[label], label))
+    while hidden and others and (len(hidden) == 1 or sum(counts[label] for label in hidden) < least):
+        hidden.add(others.pop(0))
+    return {
+        label: f"<{least}" if label in small else WITHHELD if label in hidden else counts[label]
+        for label in sorted(counts)
+    }
+
+
+def kvp_band(kvp: float | None) -> str:
+    """The band of a tube voltage."""
+    if kvp is None:
+        return NOT_STATED
+    return next((label for below, label in KVP_BANDS if kvp < below), "130 kV and more")
+
+
+def spacing_band(slice_mm: float) -> str:
+    """The band of a mean distance between slices."""
+    return next((label for below, label in SPACING_BANDS if slice_mm < below), "4 mm and more")
+
+
+def _shown(count: int, least: int) -> Shown:
+    return f"<{least}" if 0 < count < least else count

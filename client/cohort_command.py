@@ -1,0 +1,131 @@
+"""``tomoray-site cohort``: what an archive holds, on the terminal, as JSON, and as a page that stays at the site."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from client.archive import MENDS, REASONS, CohortProgress, Findings, VerdictCode, cohort_counts, examine, whereabouts
+from client.cohort_page import write_cohort_page
+from client.settings import SiteSettings
+from common.errors import ExitCode, Refusal
+from common.study import Study
+
+PAGE_NAME = "cohort.html"
+
+
+@final
+@dataclass(frozen=True)
+class CohortPlace:
+    """Where a cohort comes from and where what is made of it goes.
+
+    Attributes:
+        archive: folder of DICOM files; only read.
+        state: the site's private folder.
+    """
+
+    archive: Path
+    state: Path
+
+
+def place_of(settings: Path | None, folder: Path | None, state: Path | None) -> CohortPlace:
+    """The place that a settings file names, or a folder and a state folder.
+
+    Raises:
+        Refusal: ``SETTINGS_INVALID`` if neither or both are given, or the settings are wrong.
+    """
+    if (settings is None) == (folder is None or state is None):
+        mend = "give --settings FILE, or FOLDER with --state DIR"
+        raise Refusal(ExitCode.SETTINGS_INVALID, "which archive is not clear", where="tomoray-site cohort", mend=mend)
+    if settings is not None:
+        site = SiteSettings.from_toml(settings)
+        return CohortPlace(site.archive, site.state)
+    assert folder is not None and state is not None  # noqa: S101 - tells the type checker what was just checked
+    return CohortPlace(folder, state)
+
+
+def study_of(settings: Path | None, study: Path | None) -> Study:
+    """The study named, or the only one that the settings approve.
+
+    Raises:
+        Refusal: ``SETTINGS_INVALID`` if that is not one study, ``STUDY_INVALID`` if it is wrong.
+    """
+    if study is None and settings is not None:
+        approved = SiteSettings.from_toml(settings).studies
+        if len(approved) == 1:
+            return Study.from_toml(approved[0])
+    if study is None:
+        mend = "name one with --study FILE"
+        raise Refusal(ExitCode.SETTINGS_INVALID, "which study is not clear", where="tomoray-site cohort", mend=mend)
+    return Study.from_toml(study)
+
+
+def show_cohort(place: CohortPlace, study: Study, *, as_json: bool, workers: int | None) -> None:
+    """Build or refresh the cases, write the page, and say what was found.
+
+    Args:
+        place: archive and state.
+        study: limits, grid and geometry.
+        as_json: print :class:`client.archive.CohortCounts` alone.
+        workers: processes side by side; None takes as many as pay and the machine holds.
+
+    Raises:
+        Refusal: as :func:`client.archive.examine` and :func:`client.cohort_page.write_cohort_page`, and at last
+            ``COHORT_TOO_SMALL`` if there are too few cases.
+    """
+    findings = _examined(place, study, workers)
+    cases = [file.load() for file in findings.cases]
+    page = place.state / PAGE_NAME
+    write_cohort_page(page, findings, cases)
+    console = Console()
+    if as_json:
+        print(cohort_counts(findings, [case.facts for case in cases]).model_dump_json(indent=2))
+    else:
+        console.print(_table(findings))
+        console.print(f"page: {escape(str(page))}", highlight=False, soft_wrap=True)
+    findings.require_enough(place.archive)
+
+
+def show_whereabouts(place: CohortPlace, pseudonym: str) -> None:
+    """Print the folders behind a pseudonym, one a line, with what a terminal could take for commands made visible.
+
+    Raises:
+        Refusal: as :func:`client.archive.whereabouts`.
+    """
+    for folder in whereabouts(place.archive, place.state, pseudonym):
+        shown = (c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in str(folder))
+        print("".join(shown))
+
+
+def _examined(place: CohortPlace, study: Study, workers: int | None) -> Findings:
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        cases = bar.add_task("patients", total=None)
+
+        def advance(progress: CohortProgress) -> None:
+            what = f"patients, {progress.accepted} accepted"
+            bar.update(cases, completed=progress.done, total=progress.total, description=what)
+
+        return examine(place.archive, study, place.state, progress=advance, workers=workers)
+
+
+def _table(findings: Findings) -> Table:
+    flow = findings.flow
+    table = Table(title=f"Cohort for {findings.study.name}", title_justify="left", box=None, pad_edge=False)
+    table.add_column("series", justify="right")
+    table.add_column("what")
+    table.add_column("what helps")
+    table.add_row(str(flow.found), "found")
+    table.add_row(str(flow.eligible), "eligible by their headers")
+    for code in VerdictCode:
+        if count := flow.excluded.get(code.value, 0):
+            table.add_row(str(count), f"  excluded: {REASONS[code]}", MENDS.get(code, ""))
+    table.add_row(f"[bold]{flow.used}[/bold]", f"used; the study needs {findings.study.cohort.minimum_cases}")
+    return table

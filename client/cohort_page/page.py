@@ -1,0 +1,98 @@
+"""Writes the cohort page: one HTML file that requests nothing from anywhere. It shows patients and stays at the site."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from client.archive import MENDS, REASONS, Case, Findings, Provenance, VerdictCode
+from client.cohort_page.charts import STRIP_WIDTH, scanner_bars, strips
+from client.cohort_page.outliers import ROBUST_Z, Standing, standings
+from client.cohort_page.thumbnails import Thumbnail, thumbnails
+from common.files import make_folder, write_atomic
+
+TEMPLATES: Final = Path(__file__).parent / "templates"
+CASES_IN_A_GROUP: Final = 24
+
+
+@final
+@dataclass(frozen=True)
+class CaseCard:
+    """One accepted case on the page."""
+
+    series: str
+    case: Case
+    standing: Standing
+    pictures: tuple[Thumbnail, ...]
+
+
+@final
+@dataclass(frozen=True)
+class Exclusion:
+    """The series that one verdict keeps out."""
+
+    code: VerdictCode
+    count: int
+    reason: str
+    mend: str
+
+
+def write_cohort_page(path: Path, findings: Findings, cases: Sequence[Case]) -> None:
+    """Write the page, readable by its owner alone.
+
+    Args:
+        path: the file, below the site's own state folder.
+        findings: what the archive holds.
+        cases: the accepted cases in the order of ``findings.cases``.
+
+    Raises:
+        Refusal: ``DISK_FULL`` or ``DISK_UNWRITABLE``.
+    """
+    cards = sorted(_cards(findings, cases), key=lambda card: (-card.standing.score, card.case.pseudonym))
+    facts = [case.facts for case in cases]
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["figure"] = figure
+    page = environment.get_template("cohort.html.j2").render(
+        study=findings.study,
+        flow=findings.flow,
+        exclusions=list(_exclusions(findings)),
+        verdicts=sorted(findings.verdicts, key=lambda verdict: (verdict.code.value, verdict.series)),
+        provenance=cases[0].provenance if cases else Provenance(),
+        bars=scanner_bars(facts),
+        strips=strips(facts),
+        strip_width=STRIP_WIDTH,
+        groups=[cards[start : start + CASES_IN_A_GROUP] for start in range(0, len(cards), CASES_IN_A_GROUP)],
+        outliers=sum(card.standing.is_outlier for card in cards),
+        robust_z=ROBUST_Z,
+    )
+    make_folder(path.parent)
+    write_atomic(path, page.encode("utf-8"), mode=0o600)
+
+
+def figure(value: float) -> str:
+    """A number as the page shows it: at most four digits, with a true minus sign."""
+    return f"{value:.4g}".replace("-", "−")
+
+
+def _cards(findings: Findings, cases: Sequence[Case]) -> Iterator[CaseCard]:
+    series = {item.patient: item.series for item in findings.verdicts if item.code is VerdictCode.ACCEPTED}
+    for case, standing in zip(cases, standings([case.facts for case in cases]), strict=True):
+        yield CaseCard(series[case.pseudonym], case, standing, tuple(thumbnails(case, findings.study)))
+
+
+def _exclusions(findings: Findings) -> Iterator[Exclusion]:
+    """In the order in which quality control judges."""
+    for code in VerdictCode:
+        count = findings.flow.excluded.get(code.value, 0)
+        if count:
+            yield Exclusion(code, count, REASONS[code], MENDS.get(code, ""))
