@@ -16,6 +16,7 @@ from typing import Annotated, BinaryIO
 import numpy as np
 from pydantic import Field, TypeAdapter
 
+from client.dicom.layout import pixel_layout
 from client.dicom.limits import allow_processor_seconds, limit_this_process
 from client.dicom.parsing import image_headers
 from client.dicom.pixels import PixelReader
@@ -26,6 +27,8 @@ from client.dicom.wire import (
     FramesRequest,
     HeadersReply,
     HeadersRequest,
+    LayoutReply,
+    LayoutRequest,
     Ready,
     Unreadable,
     WantedFrame,
@@ -33,8 +36,8 @@ from client.dicom.wire import (
     send,
 )
 
-_REQUEST: TypeAdapter[HeadersRequest | FramesRequest] = TypeAdapter(
-    Annotated[HeadersRequest | FramesRequest, Field(discriminator="call")]
+_REQUEST: TypeAdapter[HeadersRequest | FramesRequest | LayoutRequest] = TypeAdapter(
+    Annotated[HeadersRequest | FramesRequest | LayoutRequest, Field(discriminator="call")]
 )
 
 
@@ -56,6 +59,8 @@ def main(arguments: Sequence[str]) -> None:
         try:
             if isinstance(request, HeadersRequest):
                 _answer_headers(channel, files, seconds)
+            elif isinstance(request, LayoutRequest):
+                _answer_layout(channel, files, seconds)
             else:
                 _answer_frames(channel, request, files, pixels, seconds)
         finally:
@@ -74,6 +79,17 @@ def _answer_headers(channel: socket.socket, files: Sequence[int], seconds: float
         if len(reply.images or ()) > 1 and len(reply.model_dump_json()) > MOST_REPLY_BYTES:
             reply = HeadersReply(fault=Fault.TOO_LARGE)
         send(channel, reply)
+
+
+def _answer_layout(channel: socket.socket, files: Sequence[int], seconds: float) -> None:
+    allow_processor_seconds(seconds)
+    (file,) = files
+    try:
+        with _opened(file) as stream:
+            reply = LayoutReply(layout=pixel_layout(stream))
+    except Unreadable as unreadable:
+        reply = LayoutReply(fault=unreadable.fault)
+    send(channel, reply)
 
 
 def _answer_frames(

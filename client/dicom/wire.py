@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from client.dicom.enhanced import MOST_FRAMES
 from client.dicom.header import ImageHeader
 
+DEFLATED_LITTLE_ENDIAN = "1.2.840.10008.1.2.1.99"
 MOST_REQUEST_BYTES = 64 << 10
 MOST_REPLY_BYTES = 8 << 20
 # The kernel passes 253 descriptors at most with one message.
@@ -96,6 +97,13 @@ class FramesRequest(_Message):
 
 
 @final
+class LayoutRequest(_Message):
+    """Asks where one object, whose descriptor comes beside it, keeps its pixel data."""
+
+    call: Literal["layout"] = "layout"
+
+
+@final
 class Ready(_Message):
     """The first thing the process says."""
 
@@ -115,6 +123,36 @@ class FrameReply(_Message):
     """The type of the values that were written, or why they were not."""
 
     values: Literal["int8", "uint8", "int16", "uint16", "int32", "uint32"] | None = None
+    fault: Fault | None = None
+
+
+@final
+class PixelLayout(_Message):
+    """How an object's pixel data are coded, and where they are among its bytes.
+
+    Attributes:
+        syntax: Transfer Syntax UID.
+        samples, photometric, planar, bits_allocated, bits_stored, high_bit, representation: the pixel module.
+        start, length: bytes of the value of Pixel Data; of encapsulated data with the delimiter, of deflated ones none.
+    """
+
+    syntax: Annotated[str, Field(pattern=r"^1\.2\.840\.10008\.1\.2(\.(0|[1-9][0-9]{0,3})){0,3}$")]
+    samples: Annotated[int, Field(ge=1, le=4)]
+    photometric: Annotated[str, Field(pattern=r"^[A-Z0-9_ ]{1,16}$")]
+    planar: Annotated[int, Field(ge=0, le=1)] | None
+    bits_allocated: Annotated[int, Field(ge=1, le=64)]
+    bits_stored: Annotated[int, Field(ge=1, le=64)]
+    high_bit: Annotated[int, Field(ge=0, le=63)]
+    representation: Annotated[int, Field(ge=0, le=1)]
+    start: Annotated[int, Field(ge=0)]
+    length: Annotated[int, Field(ge=0)]
+
+
+@final
+class LayoutReply(_Message):
+    """The layout of one object's pixel data, or why it cannot be read."""
+
+    layout: PixelLayout | None = None
     fault: Fault | None = None
 
 
