@@ -26,6 +26,7 @@ class Figure:
         least_spread: the smallest scale that differences are measured by, so that equal cases give no outliers.
         low, high: what is expected of a head; infinite where nothing is.
         rising: whether only high values are suspicious.
+        compared: whether being far from the other cases is suspicious; scanners differ, heads should not.
     """
 
     field: str
@@ -35,6 +36,7 @@ class Figure:
     low: float = -np.inf
     high: float = np.inf
     rising: bool = False
+    compared: bool = True
 
     def of(self, facts: CaseFacts) -> float:
         """The figure of a case."""
@@ -48,8 +50,8 @@ FIGURES = (
     Figure("residual_hu", "residual to the template", "HU", 8.0, high=180.0, rising=True),
     Figure("pitch_deg", "pitch, chin up positive", "°", 4.0, -30.0, 30.0),
     Figure("turn_deg", "turn against the template", "°", 4.0, high=35.0, rising=True),
-    Figure("tilt_deg", "gantry tilt", "°", 2.0, -30.0, 30.0),
-    Figure("slice_mm", "mean slice distance", "mm", 0.5),
+    Figure("tilt_deg", "gantry tilt", "°", 2.0, -30.0, 30.0, compared=False),
+    Figure("slice_mm", "mean slice distance", "mm", 0.5, compared=False),
     Figure("coverage_mm", "scanned length", "mm", 10.0),
     Figure("brain_seen_share", "share of the brain scanned", "", 0.02, 0.98),
     Figure("cut_share", "share of slices cut by the field", "", 0.05, high=0.05, rising=True),
@@ -95,7 +97,7 @@ def standings(cases: Sequence[CaseFacts]) -> list[Standing]:
 
 
 def _robust_z(values: np.ndarray, figure: Figure) -> np.ndarray:
-    if len(values) < FEWEST_CASES:
+    if len(values) < FEWEST_CASES or not figure.compared:
         return np.zeros(len(values))
     away = values - np.median(values)
     z: np.ndarray = _NORMAL_MAD * away / max(float(np.median(np.abs(away))), figure.least_spread)
@@ -105,8 +107,6 @@ def _robust_z(values: np.ndarray, figure: Figure) -> np.ndarray:
 def _reason(figure: Figure, value: float, z: float, *, outside: bool) -> str:
     said = f"{figure.label} {value:g}{' ' if figure.unit not in ('', '°') else ''}{figure.unit}"
     if outside:
-        bounds = [f"at least {figure.low:g}"] * np.isfinite(figure.low) + [f"at most {figure.high:g}"] * np.isfinite(
-            figure.high
-        )
-        said += f", expected {' and '.join(bounds)}"
+        bound = f"at least {figure.low:g}" if value < figure.low else f"at most {figure.high:g}"
+        said += f", expected {bound}"
     return f"{said} (robust z {z:+.1f})" if abs(z) > ROBUST_Z else said

@@ -1,4 +1,4 @@
-"""Writes the cohort page: one HTML file that requests nothing from anywhere. It shows patients and stays at the site."""
+"""Writes the cohort page: one HTML file that requests nothing. It shows patients and stays at the site."""
 
 from __future__ import annotations
 
@@ -81,7 +81,8 @@ def write_cohort_page(path: Path, findings: Findings, cases: Sequence[Case]) -> 
 
 def figure(value: float) -> str:
     """A number as the page shows it: at most four digits, with a true minus sign."""
-    return f"{value:.4g}".replace("-", "−")
+    # Adding zero turns the −0 that rounding leaves into 0.
+    return f"{float(f'{value:.4g}') + 0.0:.4g}".replace("-", "−")
 
 
 def _cards(findings: Findings, cases: Sequence[Case]) -> Iterator[CaseCard]:

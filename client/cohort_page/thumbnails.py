@@ -37,19 +37,19 @@ class Thumbnail:
 
 
 def thumbnails(case: Case, study: Study) -> list[Thumbnail]:
-    """The middle axial, coronal and sagittal slice in the brain and the bone window, then both radiographs."""
-    return [*_slices(case.volume_hu, study.grid), *_radiographs(case, study)]
+    """For each window the middle axial, coronal and sagittal slice, followed by one of the radiographs."""
+    radiographs = _radiographs(case, study)
+    rows = (_slices(case.volume_hu, study.grid, name, window) for name, window in WINDOWS)
+    return [picture for row, radiograph in zip(rows, radiographs, strict=True) for picture in (*row, radiograph)]
 
 
-def _slices(volume_hu: npt.NDArray[np.int16], grid: Grid) -> Iterator[Thumbnail]:
-    greatest_mm = max(grid.extent_mm)
-    for name, window in WINDOWS:
-        for plane, axis, edges in PLANES:
-            cut = hung(volume_hu, axis, grid.shape[axis] // 2).astype(np.float32)
-            grey = np.clip((cut - window.low_hu) / window.width_hu, 0, 1) * 255
-            rows, columns = cut.shape
-            width = columns * grid.voxel_mm / greatest_mm
-            yield Thumbnail(f"{plane}, {name}", _jpeg(grey.astype(np.uint8)), edges, width, columns / rows)
+def _slices(volume_hu: npt.NDArray[np.int16], grid: Grid, name: str, window: Window) -> Iterator[Thumbnail]:
+    for plane, axis, edges in PLANES:
+        cut = hung(volume_hu, axis, grid.shape[axis] // 2).astype(np.float32)
+        grey = np.clip((cut - window.low_hu) / window.width_hu, 0, 1) * 255
+        rows, columns = cut.shape
+        width = columns * grid.voxel_mm / max(grid.extent_mm)
+        yield Thumbnail(f"{plane}, {name}", _jpeg(grey.astype(np.uint8)), edges, width, columns / rows)
 
 
 def _radiographs(case: Case, study: Study) -> Iterator[Thumbnail]:
