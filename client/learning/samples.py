@@ -1,4 +1,4 @@
-"""Which cases a step sees, and with which noise: drawn from study, cohort and round, so that a repeat is exact."""
+"""Which cases a step sees, how widened and with which noise: drawn from study, cohort and round, exact to repeat."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ import torch
 from torch import Tensor
 
 from client.archive import Case, add_noise
+from client.learning.widening import Widener
 from common.objective import to_window
 from common.study import Study
+
+_CPU = torch.device("cpu")
 
 
 @final
@@ -33,18 +36,25 @@ class Batch:
 class Samples:
     """Endless shuffled batches of one site's cases in one round.
 
-    Two sites draw differently because their pseudonyms differ; the digest over them stays at the site.
+    Where the study widens its cohort, every sample is a new head with radiographs of its own. Two sites draw
+    differently because their pseudonyms differ; the digest over them stays at the site.
 
     Args:
-        study: seed, batch size, window and photons.
+        study: seed, batch size, window, photons and widening.
         cases: the site's training cases.
         number: the round.
+        device: where cases are widened and where batches lie. Equal draws are exact on one kind of device.
     """
 
-    def __init__(self, study: Study, cases: Sequence[Case], number: int) -> None:
+    def __init__(self, study: Study, cases: Sequence[Case], number: int, device: torch.device = _CPU) -> None:
         self._study = study
         self._cases = cases
-        self._random = torch.Generator().manual_seed(_seed(study, cases, number))
+        self._device = device
+        seed = _seed(study, cases, number)
+        self._random = torch.Generator().manual_seed(seed)
+        # One source for all draws on the CPU; another device needs one of its own for what it draws.
+        self._noise = self._random if device.type == "cpu" else torch.Generator(device).manual_seed(seed)
+        self._widener = Widener(study, device) if study.widening.is_on else None
 
     def __iter__(self) -> Iterator[Batch]:
         waiting: list[int] = []
@@ -56,9 +66,13 @@ class Samples:
             yield self._batch([self._cases[index] for index in chosen])
 
     def _batch(self, cases: list[Case]) -> Batch:
-        target = torch.stack([to_window(torch.from_numpy(case.volume_hu), self._study.window) for case in cases])
-        clean = torch.stack([torch.from_numpy(case.integrals) for case in cases])
-        return Batch(target.unsqueeze(1), add_noise(clean, self._study.radiograph.photons, self._random))
+        volumes = torch.stack([torch.from_numpy(case.volume_hu).to(self._device) for case in cases]).unsqueeze(1)
+        if self._widener is None:
+            clean = torch.stack([torch.from_numpy(case.integrals) for case in cases]).to(self._device)
+        else:
+            volumes, clean = self._widener.widened(volumes.float(), self._widener.draw(len(cases), self._random))
+        integrals = add_noise(clean, self._study.radiograph.photons, self._noise)
+        return Batch(to_window(volumes, self._study.window), integrals)
 
 
 def _seed(study: Study, cases: Sequence[Case], number: int) -> int:

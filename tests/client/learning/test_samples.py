@@ -1,14 +1,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 
 import torch
 
 from client.archive import Case
+from client.learning import LocalTrainer
 from client.learning.samples import Samples
-from common.objective import to_window
-from common.study import Study
+from common.exchange import weights_of
+from common.networks import build_generator
+from common.objective import from_window, to_window
+from common.projection import Projector, hu_to_mu
+from common.study import Study, Widening
 
 Tiny = Callable[..., Study]
 MakeCases = Callable[..., list[Case]]
@@ -57,3 +63,81 @@ def test_noise_is_fresh_in_every_sample_and_small(tiny: Tiny, make_cases: MakeCa
     clean = torch.from_numpy(case[0].integrals)
     assert not torch.equal(first, second)
     assert 0 < float((first - clean).abs().mean()) < 0.02
+
+
+ANATOMY = {
+    "flip": 0.5,
+    "displacement_mm": 3.0,
+    "scale": 0.07,
+    "rotation_deg": 4.0,
+    "shift_mm": 4.0,
+    "skull_mm": 1.0,
+    "bone": 0.15,
+    "brain_hu": 2.0,
+    "lesions": 0.5,
+    "noise_hu": 3.0,
+}
+POSES = {"pose_deg": 2.0, "pose_mm": 4.0, "distance_mm": 10.0}
+
+
+def widened(study: Study, **strengths: float) -> Study:
+    return study.model_copy(update={"widening": Widening(**strengths)})
+
+
+def test_without_widening_a_sample_is_the_case_as_it_is(tiny: Tiny, make_cases: MakeCases) -> None:
+    study = tiny(batch_size=1, photons=0.0)
+    (case,) = make_cases(study, 1)
+    batch = next(iter(Samples(study, [case], 1)))
+    assert torch.equal(batch.target[0, 0], to_window(torch.from_numpy(case.volume_hu), study.window))
+    assert torch.equal(batch.integrals[0], torch.from_numpy(case.integrals))
+
+
+def test_every_widened_sample_is_a_new_head_and_a_repeated_round_the_same_heads(
+    tiny: Tiny, make_cases: MakeCases
+) -> None:
+    study = widened(tiny(), **ANATOMY, **POSES)
+    cases = make_cases(study, 2)
+    first, second = (list(islice(Samples(study, cases, 3), 3)) for _ in range(2))
+    for a, b in zip(first, second, strict=True):
+        assert torch.equal(a.target, b.target)
+        assert torch.equal(a.integrals, b.integrals)
+    heads = torch.cat([batch.target for batch in first])
+    assert all(not torch.equal(a, b) for i, a in enumerate(heads) for b in heads[:i])
+
+
+def test_radiographs_are_projected_from_the_widened_head(tiny: Tiny, make_cases: MakeCases) -> None:
+    study = widened(tiny(photons=0.0), **ANATOMY)
+    batch = next(iter(Samples(study, make_cases(study, 2), 1)))
+    mu_per_mm = hu_to_mu(from_window(batch.target, study.window), study.radiograph.water_mu_per_mm)
+    assert torch.allclose(Projector(study.grid, study.geometry)(mu_per_mm), batch.integrals, atol=2e-3)
+
+
+def test_poses_change_the_radiographs_and_the_target_stays(tiny: Tiny, make_cases: MakeCases) -> None:
+    plain = tiny(photons=0.0)
+    cases = make_cases(plain, 2)
+    still, posed = (
+        next(iter(Samples(study, cases, 1))) for study in (widened(plain, bone=0.1), widened(plain, bone=0.1, **POSES))
+    )
+    assert torch.equal(still.target, posed.target)
+    assert float((still.integrals - posed.integrals).abs().mean()) > 0.01
+
+
+def test_radiographs_see_what_the_window_clips(tiny: Tiny, make_cases: MakeCases) -> None:
+    study = widened(tiny(photons=0.0), pose_mm=1e-6)
+    (case,) = make_cases(study, 1)
+    metal = case.volume_hu.copy()
+    metal[8, 8, 8] = 3000
+    pairs = [next(iter(Samples(study, [replace(case, volume_hu=hu)], 1))) for hu in (case.volume_hu, metal)]
+    assert float((pairs[1].integrals - pairs[0].integrals).max()) > 0.2
+    assert float(pairs[1].target.max()) == 1
+
+
+def test_training_on_widened_cases_repeats_bit_for_bit(tiny: Tiny, make_cases: MakeCases, tmp_path: Path) -> None:
+    study = widened(tiny(), **ANATOMY, **POSES)
+    cases, weights = make_cases(study, 2), weights_of(build_generator(study))
+    outcomes = [
+        LocalTrainer(study, cases, tmp_path / name, torch.device("cpu")).train_round(1, weights, None)
+        for name in ("a", "b")
+    ]
+    assert all(torch.equal(outcomes[0].generator[name], outcomes[1].generator[name]) for name in weights)
+    assert outcomes[0].skipped_steps == 0
