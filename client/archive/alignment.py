@@ -141,32 +141,41 @@ def _refined(fit: _Fit, target: _Target, level: TemplateLevel, iterations: int) 
 
 def _linearised(fit: _Fit, target: _Target, level: TemplateLevel) -> tuple[_Fit, Array, Array]:
     """The fit with its cost, and the 9 x 9 normal matrix and gradient: turn (own axes), shift, log scale."""
-    scaled = level.points_mm * np.exp(fit.log_scale)
-    value, slope, seen = _sampled(target, scaled @ fit.rotation.T + fit.centre_mm)
-    difference = value - level.values_hu
+    sampled = _sampled(target, fit, level)
+    slope, seen = sampled[1:4], sampled[4]
+    difference = sampled[0] - level.values_hu
     # Huber: metal, tubes and defects pull no harder than ROBUST_HU.
     weight = seen * np.minimum(1.0, ROBUST_HU / np.maximum(np.abs(difference), 1e-6))
-    turned = slope @ fit.rotation
-    jacobian = np.concatenate([np.cross(scaled, turned), slope, turned * scaled], axis=1)
+    x, y, z = scaled = level.points_mm.T * np.exp(fit.log_scale).astype(np.float32)[:, None]
+    along_x, along_y, along_z = turned = fit.rotation.T.astype(np.float32) @ slope
+    crossed = np.stack([y * along_z - z * along_y, z * along_x - x * along_z, x * along_y - y * along_x])
+    jacobian = np.concatenate([crossed, slope, turned * scaled])
     share = _INDEPENDENT_SHARE * (target.voxel_mm / 9.0) ** 3 / _EXPECTED_HU**2
-    weighted = jacobian * (weight * share)[:, None]
-    turn = Rotation.from_matrix(fit.rotation).as_rotvec()
+    weighted = jacobian * (weight * np.float32(share))
     precision = np.concatenate([np.radians(_PRIOR_DEG) ** -2.0, np.zeros(3), np.full(3, _PRIOR_LOG_SCALE**-2.0)])
-    offset = np.concatenate([turn, np.zeros(3), fit.log_scale])
-    normal = weighted.T @ jacobian + np.diag(precision + 1e-9)
-    gradient = weighted.T @ difference + precision * offset
-    cost = share * float(weight @ difference**2 + UNSCANNED_HU**2 * (1 - seen).sum()) + float(precision @ offset**2)
-    residual = math.sqrt(float(seen @ difference**2) / max(float(seen.sum()), 1.0))
+    offset = np.concatenate([_rotation_vector(fit.rotation), np.zeros(3), fit.log_scale])
+    normal = weighted @ jacobian.T + np.diag(precision + 1e-9)
+    gradient = weighted @ difference + precision * offset
+    squared = difference**2
+    cost = share * float(weight @ squared + UNSCANNED_HU**2 * (1 - seen).sum()) + float(precision @ offset**2)
+    residual = math.sqrt(float(seen @ squared) / max(float(seen.sum()), 1.0))
     return replace(fit, cost=cost, residual_hu=residual), normal, gradient
 
 
+def _rotation_vector(rotation: Array) -> Array:
+    """Axis times angle of a rotation by less than half a turn."""
+    axis = np.array([rotation[2, 1] - rotation[1, 2], rotation[0, 2] - rotation[2, 0], rotation[1, 0] - rotation[0, 1]])
+    sine = np.linalg.norm(axis) / 2
+    angle = math.atan2(sine, (np.trace(rotation) - 1) / 2)
+    vector: Array = axis / 2 * (angle / sine if sine > 1e-9 else 1.0)
+    return vector
+
+
 def _described(fit: _Fit, target: _Target, level: TemplateLevel) -> Alignment:
-    where = level.points_mm * np.exp(fit.log_scale) @ fit.rotation.T + fit.centre_mm
-    value, _, seen = _sampled(target, where)
-    scanned = seen > 0.5
-    brain = value[level.brain & scanned]
-    near_bone, _, _ = _sampled(_brightest(target), where)
-    vault = near_bone[level.vault & scanned]
+    sampled = _sampled(target, fit, level)
+    scanned = sampled[4] > 0.5
+    brain = sampled[0, level.brain & scanned]
+    vault = _sampled(_brightest(target), fit, level)[0, level.vault & scanned]
     return Alignment(
         pose=Pose(fit.rotation, fit.centre_mm),
         residual_hu=fit.residual_hu,
@@ -185,14 +194,17 @@ def _brightest(target: _Target) -> _Target:
     return replace(target, channels=channels)
 
 
-def _sampled(target: _Target, points_mm: Array) -> tuple[Array, Array, Array]:
-    """Value, gradient (HU per mm) and extent of the scan at points, trilinear."""
-    sizes = np.array(target.channels.shape[:1:-1])
-    unit = 2 * (points_mm - target.origin_mm) / (target.voxel_mm * (sizes - 1)) - 1
-    where = torch.from_numpy(unit.astype(np.float32))[None, None, None]
+def _sampled(target: _Target, fit: _Fit, level: TemplateLevel) -> Volume:
+    """Value, gradient along x, y, z (HU per mm) and extent of the scan at the template's points: (5, points)."""
+    # One affine map from the template to PyTorch's coordinates, which run from -1 to 1 between the outermost centres.
+    stretch = 2 / (target.voxel_mm * (np.array(target.channels.shape[:1:-1]) - 1))
+    turn = (stretch[:, None] * fit.rotation * np.exp(fit.log_scale)).astype(np.float32)
+    shift = (stretch * (fit.centre_mm - target.origin_mm) - 1).astype(np.float32)
+    where = torch.from_numpy(level.points_mm @ turn.T + shift)[None, None, None]
     found = torch.nn.functional.grid_sample(target.channels, where, padding_mode="zeros", align_corners=True)
-    channels = found[0, :, 0, 0].numpy().astype(np.float64)
-    return channels[0] + WINDOW_HU[0], channels[1:4].T, channels[4]
+    channels: Volume = found[0, :, 0, 0].numpy()
+    channels[0] += WINDOW_HU[0]
+    return channels
 
 
 def _targets(stack: SliceStack, centre_mm: Array, voxels_mm: Sequence[float]) -> list[_Target]:

@@ -39,8 +39,8 @@ class TemplateLevel:
     """
 
     voxel_mm: float
-    points_mm: NDArray[np.float64]
-    values_hu: NDArray[np.float64]
+    points_mm: NDArray[np.float32]
+    values_hu: NDArray[np.float32]
     brain: NDArray[np.bool_]
     vault: NDArray[np.bool_]
 
@@ -59,10 +59,10 @@ def _level(painted: NDArray[np.float32], grid: Grid, factor: int) -> TemplateLev
     reach = max(1, round(SURROUNDINGS_MM / coarse.voxel_mm))
     z, y, x = np.meshgrid(*(coarse.centres_mm(axis) for axis in range(3)), indexing="ij")
     near = ndimage.binary_dilation(values > WINDOW_HU[0] + 100, iterations=reach) & (z > LOWEST_MM)
-    points = np.stack([x[near], y[near], z[near]], axis=1)
+    points = np.stack([x[near], y[near], z[near]], axis=1).astype(np.float32)
     brain = _brain(values, z)
     vault = (values > 250.0) & (z > _VAULT_ABOVE_MM)
-    return TemplateLevel(coarse.voxel_mm, points, values[near].astype(np.float64), brain[near], vault[near])
+    return TemplateLevel(coarse.voxel_mm, points, values[near], brain[near], vault[near])
 
 
 def _brain(values: NDArray[np.float32], z: NDArray[np.float64]) -> NDArray[np.bool_]:
