@@ -142,7 +142,7 @@ class Optimisation(Section):
         proximal_weight: FedProx's mu: pulls G towards the round's broadcast.
         ema_decay: decay per step of the running average of G that is evaluated and released; 0 switches it off. Sites
             send what they trained, and the coordinator averages over the rounds: see :mod:`common.averaging`.
-        mixed_precision: bfloat16 for the networks where the device is fast at it; see :mod:`common.precision`.
+        mixed_precision: bfloat16 for the networks where the device is fast at it; see :mod:`client.learning.precision`.
         max_bad_steps: non-finite losses tolerated in a round before the site stops.
         seed: seed of initial weights and of every site's sampling.
     """

@@ -9,13 +9,25 @@ import torch
 from torch import Tensor, nn, optim
 from torch.nn.utils import clip_grad_norm_
 
+from client.learning.precision import network_dtype
 from client.learning.samples import Batch
 from client.learning.schedule import Schedule
-from common.networks import Generator, ProjectorConsistency, build_discriminator, build_generator
+from common.networks import (
+    Discriminator,
+    Generator,
+    Prediction,
+    ProjectorConsistency,
+    build_discriminator,
+    build_generator,
+)
 from common.objective import (
+    adversarial_weight,
     all_finite,
+    axis_projection_loss,
     discriminator_loss,
+    feature_matching_loss,
     generator_adversarial_loss,
+    likelihood_loss,
     reconstruction_loss,
     reprojection_loss,
 )
@@ -39,6 +51,16 @@ class StepLosses:
 
 
 @final
+@dataclass(frozen=True)
+class _Scene:
+    """A batch on the device, with the radiographs as the networks see them."""
+
+    target: Tensor
+    integrals: Tensor
+    radiographs: Tensor
+
+
+@final
 class Adversary:
     """Generator and discriminator of a study with their optimisers.
 
@@ -55,7 +77,7 @@ class Adversary:
         self.optimiser_g = optim.AdamW(
             self.generator.parameters(), lr=rates.lr_generator, betas=BETAS_GENERATOR, weight_decay=WEIGHT_DECAY
         )
-        self.discriminator: nn.Module | None = None
+        self.discriminator: Discriminator | None = None
         self.optimiser_d: optim.Optimizer | None = None
         if rates.adversarial_weight > 0:
             self.discriminator = build_discriminator(study).to(device)
@@ -65,6 +87,13 @@ class Adversary:
         water = study.radiograph.water_mu_per_mm
         self._projection = ProjectorConsistency(study.grid, study.geometry, study.window, water, steps=0).to(device)
         self._schedule = Schedule.of(study)
+        self._dtype = network_dtype(study, device)
+        self._anchor: list[Tensor] = []
+
+    def start_round(self) -> None:
+        """Take the generator's present weights, the round's broadcast, as what FedProx pulls towards."""
+        if self.study.optimisation.proximal_weight > 0:
+            self._anchor = [parameter.detach().clone() for parameter in self.generator.parameters()]
 
     def step(self, batch: Batch, global_step: int) -> StepLosses | None:
         """One step of G and, once the adversarial term has begun, one of D.
@@ -77,28 +106,28 @@ class Adversary:
             The losses, or None if a loss or gradient was not finite; the network concerned has not moved then.
         """
         options, scale = self.study.optimisation, self.study.radiograph.integral_scale
-        target, integrals = batch.target.to(self.device), batch.integrals.to(self.device)
-        radiographs = integrals / scale
-        discriminator = self.discriminator if global_step >= options.adversarial_from_step else None
-        predicted = self.generator(radiographs)
-        reconstruction = reconstruction_loss(predicted, target, self.study.window, options)
-        reprojection = reprojection_loss(self._projection.project(predicted), integrals, scale)
+        integrals = batch.integrals.to(self.device)
+        scene = _Scene(batch.target.to(self.device), integrals, integrals / scale)
+        playing = adversarial_weight(options, global_step)
+        discriminator = self.discriminator if playing > 0 else None
+        with self._autocast():
+            prediction = self.generator.predict(scene.radiographs)
+        reconstruction = reconstruction_loss(prediction.volume, scene.target, self.study.window, options)
+        reprojection = reprojection_loss(self._projection.project(prediction.volume), integrals, scale)
+        total = reconstruction + options.reprojection_weight * reprojection
+        total = total + self._further_terms(prediction, scene.target)
         fooling: Tensor | None = None
         judging: Tensor | None = None
         if discriminator is not None:
-            discriminator.requires_grad_(False)
-            fooling = generator_adversarial_loss(discriminator(predicted, radiographs))
-            discriminator.requires_grad_(True)
-        total = reconstruction + options.reprojection_weight * reprojection
-        if fooling is not None:
-            total = total + options.adversarial_weight * fooling
+            fooling, matching = self._fooling(discriminator, prediction.volume, scene)
+            total = total + playing * fooling + options.feature_matching_weight * matching
         rate = options.lr_generator * self._schedule.factor(global_step)
-        if not self._move(self.generator, self.optimiser_g, total, rate):
+        if not self._move(self.generator, self.optimiser_g, total, rate, self._anchor):
             return None
         if discriminator is not None and self.optimiser_d is not None:
-            judging = self._judging(discriminator, target, predicted.detach(), radiographs)
+            judging = self._judging(discriminator, prediction.volume.detach(), scene)
             rate = options.lr_discriminator * self._schedule.decay(global_step)
-            if not self._move(discriminator, self.optimiser_d, judging, rate):
+            if not self._move(discriminator, self.optimiser_d, judging, rate, []):
                 return None
         return StepLosses(
             generator=float(total.detach()),
@@ -108,17 +137,51 @@ class Adversary:
             discriminator=None if judging is None else float(judging.detach()),
         )
 
-    @staticmethod
-    def _judging(discriminator: nn.Module, real: Tensor, generated: Tensor, radiographs: Tensor) -> Tensor:
-        scores = discriminator(torch.cat([real, generated]), torch.cat([radiographs, radiographs]))
-        return discriminator_loss(scores[: len(real)], scores[len(real) :])
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, self._dtype, enabled=self._dtype is not torch.float32)
 
-    def _move(self, network: nn.Module, optimiser: optim.Optimizer, loss: Tensor, rate: float) -> bool:
+    def _further_terms(self, prediction: Prediction, target: Tensor) -> Tensor:
+        """The weighted terms that many studies leave out."""
+        options = self.study.optimisation
+        total = target.new_zeros(())
+        if options.axis_projection_weight > 0:
+            total = total + options.axis_projection_weight * axis_projection_loss(prediction.volume, target)
+        if prediction.log_variance is not None:
+            surprise = likelihood_loss(prediction.raw, prediction.log_variance, target, options.likelihood)
+            total = total + options.likelihood_weight * surprise
+        return total
+
+    def _fooling(self, discriminator: Discriminator, predicted: Tensor, scene: _Scene) -> tuple[Tensor, Tensor]:
+        """G's adversarial and feature-matching losses; D's parameters get no gradient from them."""
+        options = self.study.optimisation
+        matching = predicted.new_zeros(())
+        discriminator.requires_grad_(False)
+        with self._autocast():
+            generated = discriminator.judge(predicted, scene.radiographs)
+            if options.feature_matching_weight > 0:
+                real = discriminator.judge(scene.target, scene.radiographs)
+                matching = feature_matching_loss(generated.features, real.features)
+        discriminator.requires_grad_(True)
+        return generator_adversarial_loss(generated.scores, options.adversarial_loss), matching
+
+    def _judging(self, discriminator: Discriminator, generated: Tensor, scene: _Scene) -> Tensor:
+        real, radiographs = scene.target, scene.radiographs
+        with self._autocast():
+            scores = discriminator(torch.cat([real, generated]), torch.cat([radiographs, radiographs]))
+        return discriminator_loss(scores[: len(real)], scores[len(real) :], self.study.optimisation.adversarial_loss)
+
+    def _move(
+        self, network: nn.Module, optimiser: optim.Optimizer, loss: Tensor, rate: float, anchor: list[Tensor]
+    ) -> bool:
         """One descent step at a rate; false, and nothing moved, if the loss or its gradient is not finite."""
         optimiser.zero_grad(set_to_none=True)
         if not all_finite(loss):
             return False
         torch.autograd.backward(loss)
+        for parameter, start in zip(network.parameters(), anchor, strict=False):
+            if parameter.grad is not None:
+                # The gradient of FedProx's half mu |w - w0|^2 (Li et al., MLSys 2020).
+                parameter.grad.add_(parameter.detach() - start, alpha=self.study.optimisation.proximal_weight)
         norm = clip_grad_norm_(network.parameters(), self.study.optimisation.gradient_clip)
         if not all_finite(norm):
             return False

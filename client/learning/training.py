@@ -13,6 +13,7 @@ import torch
 from client.archive import Case
 from client.learning.adversary import Adversary, StepLosses
 from client.learning.moments import RoundMemory, moments_of, parameters_of, restore_moments, restore_parameters
+from client.learning.running_average import RunningAverage
 from client.learning.samples import Samples
 from common.errors import ExitCode, Refusal
 from common.exchange import TrainLosses, Weights, weights_of
@@ -38,6 +39,8 @@ class TrainOutcome:
     Attributes:
         generator: trained weights.
         discriminator: trained weights, or None where the study trains without one.
+        averaged: the generator's running average over this site's steps in the run, or None where the study takes
+            none. It never leaves the site: see :mod:`common.averaging`.
         losses: means over the steps that counted.
         steps: steps asked for.
         skipped_steps: of these, steps with a loss or gradient that was not finite.
@@ -46,6 +49,7 @@ class TrainOutcome:
 
     generator: Weights
     discriminator: Weights | None
+    averaged: Weights | None
     losses: TrainLosses
     steps: int
     skipped_steps: int
@@ -77,6 +81,7 @@ class LocalTrainer:
         self._cases = cases
         self._memory = RoundMemory(state)
         self._players = Adversary(study, device)
+        self._average: RunningAverage | None = None
 
     def train_round(
         self,
@@ -111,6 +116,8 @@ class LocalTrainer:
             losses = self._players.step(batch, (round - 1) * steps + done)
             if losses is not None:
                 counted.append(losses)
+                if self._average is not None:
+                    self._average.follow(self._players.generator)
             self._check_bad(done + 1 - len(counted), round)
             if on_step is not None:
                 on_step(StepProgress(done + 1, steps, counted[-1].generator if counted else 0.0))
@@ -119,6 +126,7 @@ class LocalTrainer:
         return TrainOutcome(
             generator=weights_of(players.generator),
             discriminator=None if players.discriminator is None else weights_of(players.discriminator),
+            averaged=None if self._average is None else self._average.weights(),
             losses=_means(counted),
             steps=steps,
             skipped_steps=steps - len(counted),
@@ -129,6 +137,9 @@ class LocalTrainer:
         players, kept = self._players, self._memory.load(number)
         load_parameters(players.generator, generator)
         restore_moments("generator", players.generator, players.optimiser_g, kept)
+        players.start_round()
+        decay = self._study.optimisation.ema_decay
+        self._average = RunningAverage.restored(decay, kept, players.device) if decay > 0 else None
         if players.discriminator is None or players.optimiser_d is None:
             return
         if discriminator is not None:
@@ -140,6 +151,8 @@ class LocalTrainer:
     def _kept(self) -> dict[str, torch.Tensor]:
         players = self._players
         kept = moments_of("generator", players.generator, players.optimiser_g)
+        if self._average is not None:
+            kept |= self._average.kept()
         if players.discriminator is not None and players.optimiser_d is not None:
             kept |= moments_of("discriminator", players.discriminator, players.optimiser_d)
             if not self._study.networks.discriminator.federated:
