@@ -16,8 +16,8 @@ from numba import njit
 from common.projection.interpolation import TAPS
 from common.projection.lanes import LANES
 
-GROUPS = 2
-BAND_ROWS = GROUPS * LANES
+BAND_ROWS = 32
+GROUPS = BAND_ROWS // LANES
 BAND_BYTES = 4 * BAND_ROWS
 compiled = njit(nogil=True, error_model="numpy")
 
@@ -86,7 +86,7 @@ def _lateral_tables(view: Any, row: Any, first_slice: Any, rows: Any, offsets: A
 
 
 def _frontal_weights(view: Any, row: Any, y: Any, window: Any, pitch: Any, offsets: Any, weights: Any) -> None:
-    """Fill the weights between slices for sixteen rows of the frontal view in plane ``y``.
+    """Fill the weights between slices for a vector's rows of the frontal view in plane ``y``.
 
     ``window`` is (slice of the buffer's first row, rows of the buffer), ``offsets`` (lane), ``weights`` (lane, tap).
     """

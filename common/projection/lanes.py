@@ -1,20 +1,20 @@
-"""Sixteen floats at once inside compiled code: the vector operations that the compiled sweep is made of.
+"""Eight or sixteen floats at once inside compiled code: the vector operations that the compiled sweep is made of.
 
-Loops over sixteen neighbours are not turned into vector code reliably, so these operations are given to LLVM as
-vectors. They are generic LLVM IR: a processor without 512-bit registers runs them in smaller ones. Addresses are
-integers in bytes; the caller answers for every address being inside its array.
+Loops over neighbours are not turned into vector code reliably, so these operations are given to LLVM as vectors, as
+long as the processor's registers: transposing longer ones would spill. The length changes no result by a bit. Addresses
+are integers in bytes; the caller answers for every address being inside its array.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-LANES = 16
+LANES = 16 if binding.get_host_cpu_features().get("avx512f") else 8
 LANE_BYTES = 4 * LANES
 CACHE_LINE_BYTES = 64
 
@@ -26,7 +26,7 @@ _FAST = ("fast",)
 
 
 def _blend_four(typing: Any, target: Any, stride: Any, rows: Any, pitch: Any, offsets: Any, weights: Any) -> Any:
-    """``blend_four(target, stride, rows, pitch, offsets, weights)``: four rows mixed for sixteen outputs, transposed.
+    """``blend_four(target, stride, rows, pitch, offsets, weights)``: four rows mixed for each output, transposed.
 
     Output j at voxel x sums ``weights[j][tap] * rows[offsets[j] + tap * pitch + x]`` over four taps, and is written to
     lane j of ``target + x * stride``.
@@ -222,11 +222,11 @@ def multiply_add(builder: Any, value: Any, weight: Any, total: Any) -> Any:
 
 
 def transposed(builder: Any, rows: list[Any]) -> list[Any]:
-    """Sixteen vectors transposed by four rounds of perfect shuffles."""
+    """As many vectors as lanes transposed by rounds of perfect shuffles."""
     half = LANES // 2
     low = ir.Constant(_INDEX, [lane // 2 + LANES * (lane % 2) for lane in range(LANES)])
     high = ir.Constant(_INDEX, [half + lane // 2 + LANES * (lane % 2) for lane in range(LANES)])
-    for _ in range(4):
+    for _ in range(LANES.bit_length() - 1):
         pairs = [(rows[lane], rows[lane + half]) for lane in range(half)]
         rows = [builder.shuffle_vector(one, other, mask) for one, other in pairs for mask in (low, high)]
     return rows

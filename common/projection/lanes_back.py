@@ -90,7 +90,7 @@ def _unblend_taps(
 
 
 def _by_lane(builder: Any, source: Any, stride: Any) -> list[Any]:
-    """Sixteen voxels' vectors of lanes, ``stride`` apart, as sixteen lanes' vectors of voxels."""
+    """Vectors of lanes of as many voxels, ``stride`` apart, as lanes' vectors of voxels."""
     voxels = [builder.add(source, builder.mul(stride, ir.Constant(ADDRESS, voxel))) for voxel in range(LANES)]
     return transposed(builder, [load(builder, place, VECTOR) for place in voxels])
 

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -84,3 +87,35 @@ def test_small_volumes_other_precisions_and_other_devices_are_not_compiled() -> 
     assert not compiled.suits(torch.zeros(1), compiled.FROM_VOXELS - 1)
     assert not compiled.suits(torch.zeros(1, dtype=torch.float64), compiled.FROM_VOXELS)
     assert not compiled.suits(torch.zeros(1, device="meta"), compiled.FROM_VOXELS)
+
+
+WITH_LANES = """
+import hashlib, sys
+from llvmlite import binding
+import numba
+numba.njit(lambda: 0)()
+asked = binding.get_host_cpu_features
+binding.get_host_cpu_features = lambda: {"avx512f": sys.argv[1] == "16"}
+from common.projection.lanes import LANES
+binding.get_host_cpu_features = asked
+assert LANES == int(sys.argv[1])
+import torch
+from common.geometry import Geometry, Grid, Pose
+from common.projection import Projector, compiled
+compiled.FROM_VOXELS = 0
+turned = Pose(pitch_deg=-20, roll_deg=10, yaw_deg=-8, translation_mm=(6.0, -8.0, 5.0))
+geometry = Geometry(detector_shape=(50, 60), pixel_mm=6.0, frontal_pose=turned)
+projector = Projector(Grid(shape=(45, 50, 37), voxel_mm=4.0), geometry)
+generator = torch.Generator().manual_seed(1)
+found = projector(torch.randn(1, 1, 45, 50, 37, generator=generator))
+back = projector.adjoint(torch.randn(1, 2, 50, 60, generator=generator))
+print(hashlib.sha256(found.numpy().tobytes() + back.numpy().tobytes()).hexdigest())
+"""
+
+
+def test_the_width_of_the_processors_registers_does_not_change_a_bit() -> None:
+    found = [
+        subprocess.run([sys.executable, "-c", WITH_LANES, lanes], capture_output=True, text=True, check=True).stdout
+        for lanes in ("8", "16")
+    ]
+    assert found[0] == found[1] != ""
