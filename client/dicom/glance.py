@@ -17,11 +17,11 @@ from typing import Final, NamedTuple, final
 from client.dicom.element_walk import ElementWalk, Unusual
 from client.dicom.enhanced import ENHANCED_CT_STORAGE
 from client.dicom.header import (
-    DICOMDIR_STORAGE,
     LARGEST_NUMBER,
     LONGEST_TEXT,
     MOST_NUMBERS,
     MOST_WORDS,
+    WITHOUT_SERIES,
     ImageHeader,
     names_agent,
 )
@@ -202,11 +202,11 @@ class HeaderGlance:
 
 
 def _cleaned(said: _Said, syntax: str) -> _Series | None:
-    """What the slices of a series share, as :func:`client.dicom.header.image_header` cleans it; None for a DICOMDIR."""
+    """What the slices of a series share, as :func:`client.dicom.header.image_header` cleans it; None without series."""
     if b"\\" in said.media_class:
         raise Unusual
     sop_class = _text(said.sop_class) or _text(said.media_class)
-    if sop_class == DICOMDIR_STORAGE:
+    if sop_class in WITHOUT_SERIES:
         return None
     series = _text(said.series)
     if not series or not sop_class or sop_class in ENHANCED_CT_STORAGE or (said.frames and _integer(said.frames) != 1):
@@ -256,7 +256,7 @@ def _text(said: bytes) -> str:
 
 def _words(said: bytes) -> tuple[str, ...]:
     words = _ascii(said)
-    return tuple(word.upper()[:LONGEST_TEXT] for word in words.split("\\")[:MOST_WORDS]) if words else ()
+    return tuple(word.strip().upper()[:LONGEST_TEXT] for word in words.split("\\")[:MOST_WORDS]) if words else ()
 
 
 def _vector(said: bytes) -> tuple[float, ...]:

@@ -10,7 +10,12 @@ from pydantic import Field
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-DICOMDIR_STORAGE = "1.2.840.10008.1.3.10"
+# DICOMDIR, then the classes of PS3.4 GG.3, which belong to no patient and no series.
+WITHOUT_SERIES = frozenset(
+    {"1.2.840.10008.1.3.10"}
+    | {f"1.2.840.10008.5.1.4.{kind}.1" for kind in ("38", "39", "43", "44", "45")}
+    | {f"1.2.840.10008.5.1.4.1.1.{kind}" for kind in ("200.1", "200.3", "200.7", "201.1")}
+)
 LONGEST_TEXT = 256
 MOST_WORDS = 32
 MOST_NUMBERS = 6
@@ -104,7 +109,7 @@ class ImageHeader:
 
 
 def image_header(dataset: Dataset, sop_class: str = "", transfer_syntax: str = "") -> ImageHeader | None:
-    """The header of a classic object, or of a multi-frame object taken as one; None if it is a DICOMDIR.
+    """The header of a classic object, or of a multi-frame object taken as one; None for a DICOMDIR or palette.
 
     Texts are cut at 256 characters; numbers that are no finite numbers below a million count as absent.
 
@@ -118,7 +123,7 @@ def image_header(dataset: Dataset, sop_class: str = "", transfer_syntax: str = "
         Exception: whatever pydicom raises on damaged values.
     """
     sop_class = text(dataset, "SOPClassUID") or sop_class.strip()[:LONGEST_TEXT]
-    if sop_class == DICOMDIR_STORAGE:
+    if sop_class in WITHOUT_SERIES:
         return None
     series = text(dataset, "SeriesInstanceUID")
     if not series or not sop_class:
@@ -170,8 +175,8 @@ def text(dataset: Dataset, keyword: str) -> str:
 
 
 def words(dataset: Dataset, keyword: str) -> tuple[str, ...]:
-    """Every value in upper case, as it is stored."""
-    return tuple(_clean(word).upper()[:LONGEST_TEXT] for word in values(dataset, keyword)[:MOST_WORDS])
+    """Every value in upper case, without space around it."""
+    return tuple(_clean(word).strip().upper()[:LONGEST_TEXT] for word in values(dataset, keyword)[:MOST_WORDS])
 
 
 def vector(dataset: Dataset, keyword: str) -> tuple[float, ...]:
