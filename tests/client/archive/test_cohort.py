@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import shutil
 import signal
 import subprocess
@@ -8,18 +9,21 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
 
-from client.archive import VerdictCode, build_cohort, cache
+from client.archive import VerdictCode, build_cohort, building, cache, examine
 from client.archive import case as case_module
+from client.archive.pseudonym import site_pseudonyms
 from common.errors import ExitCode, Refusal
 from common.exchange import Role
 from common.geometry import Grid
 from common.study import CohortSettings, RadiographSettings
+from common.trust import RELEASE
 
 COUNT = 3
 
@@ -81,6 +85,53 @@ def test_an_archive_becomes_cases_with_a_flow_that_adds_up(built, study):
     assert case.volume_hu.min() == -1000
     assert case.facts.manufacturer == "siemens"
     assert [(step.done, step.total, step.accepted) for step in seen] == [(1, 3, 1), (2, 3, 2), (3, 3, 3)]
+
+
+def test_each_case_says_what_was_done_to_it_by_which_code_from_which_bytes(built):
+    cohort, state, _ = built
+    cases = [item.load() for item in (*cohort.train, *cohort.validation)]
+    for case in cases:
+        provenance = case.provenance
+        assert provenance.release == RELEASE
+        assert provenance.code_sha256 == cache._code_sha256()
+        assert [step.name for step in provenance.steps] == [
+            "decoded",
+            "padding_made_air",
+            "table_removed",
+            "averaged",
+            "aligned",
+            "resampled",
+            "projected_grid",
+        ]
+        assert provenance.steps[0].figures == {"slices": 40, "rows": 80, "columns": 64}
+        assert provenance.steps[4].figures["residual_hu"] == case.facts.residual_hu
+    assert len({case.provenance.input for case in cases}) == COUNT
+    # The hash of the bytes is keyed: with another secret it is another, and without one nobody can compute it.
+    digests = {hashlib.sha256(path.read_bytes()).hexdigest()[:32] for path in state.rglob("*") if path.is_file()}
+    assert not digests & {case.provenance.input for case in cases}
+
+
+@pytest.mark.parametrize(
+    ("finer", "more", "used"),
+    [
+        pytest.param(range(40), range(0, 40, 2), "finer", id="finer spacing wins"),
+        pytest.param(range(2, 40), range(40), "more", id="at equal spacing more slices win"),
+        pytest.param(range(26), range(0, 40, 2), "more", id="finer but incomplete gives way to the next"),
+    ],
+)
+def test_the_best_usable_series_of_a_patient_is_used(head_hu, head_series, study, tmp_path, finer, more, used):
+    """Finest mean spacing first, then most slices; the first of these whose content is accepted."""
+    uids = {}
+    for name, kept in (("finer", finer), ("more", more)):
+        writer = head_series(patient_id="one")
+        writer.hu, writer.origins = vary(head_hu, 1)[list(kept)], writer.origins[list(kept)]
+        writer.write(tmp_path / "archive" / name)
+        uids[name] = writer.series_uid
+    wide = study.model_copy(update={"cohort": CohortSettings(minimum_cases=1, max_slice_mm=12.5)})
+    cohort = build_cohort(tmp_path / "archive", wide, Role.TRAIN, tmp_path / "state")
+    secret = site_pseudonyms(tmp_path / "state" / "site-secret")
+    (accepted,) = (verdict.series for verdict in cohort.verdicts if verdict.code is VerdictCode.ACCEPTED)
+    assert accepted == secret.of("series", uids[used])
 
 
 def test_of_two_series_the_one_with_more_slices_is_used(built):
@@ -213,6 +264,32 @@ def test_held_out_site_keeps_every_case_for_evaluation(built, archive, study, no
     cohort = build_cohort(archive, study, Role.EVALUATE, state)
     assert cohort.train == ()
     assert len(cohort.validation) == COUNT
+
+
+def test_an_archive_without_a_usable_series_is_examined_and_only_then_refused(series, study, tmp_path):
+    series(tags={"Modality": "MR"}, sop_class="1.2.840.10008.5.1.4.1.1.4").write(tmp_path / "archive")
+    findings = examine(tmp_path / "archive", study, tmp_path / "state")
+    assert findings.cases == ()
+    assert [verdict.code for verdict in findings.verdicts] == [VerdictCode.NOT_CT]
+    with pytest.raises(Refusal) as refusal:
+        findings.require_enough(tmp_path / "archive")
+    assert refusal.value.code is ExitCode.COHORT_TOO_SMALL
+
+
+def test_the_studys_choice_on_contrast_keeps_the_cases_built_before(built, archive, study, no_building):
+    _, state, _ = built
+    native = study.model_copy(update={"cohort": CohortSettings(minimum_cases=1, contrast="none")})
+    assert build_cohort(archive, native, Role.TRAIN, state).flow.used == COUNT
+
+
+def test_workers_are_taken_where_they_pay(monkeypatch):
+    monkeypatch.setattr(building.os, "sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setattr(building.psutil, "virtual_memory", lambda: SimpleNamespace(available=64 << 30))
+    assert [building._worthwhile(patients) for patients in (0, 7, 8, 20, 500)] == [1, 1, 1, 2, 8]
+    monkeypatch.setattr(building.psutil, "virtual_memory", lambda: SimpleNamespace(available=5 << 30))
+    assert building._worthwhile(500) == 2
+    monkeypatch.setattr(building.psutil, "virtual_memory", lambda: SimpleNamespace(available=1 << 30))
+    assert building._worthwhile(500) == 1
 
 
 def test_too_few_cases_are_refused_with_the_reasons(built, archive, study, no_building):
