@@ -128,8 +128,9 @@ def _start(command: Sequence[str], limits: ReaderLimits) -> tuple[socket.socket,
 
 def _end(owner: int, channel: socket.socket, process: subprocess.Popen[bytes]) -> None:
     channel.close()
-    # A forked copy of the owner holds the same names, but the process is not its own.
+    # A forked copy of the owner holds the same names, but the process is not its own to end or to wait for.
     if os.getpid() != owner:
+        process.returncode = 0
         return
     process.kill()
     process.wait()
