@@ -14,6 +14,7 @@ from rich.table import Table
 from client.archive import MENDS, REASONS, CohortProgress, Findings, VerdictCode, cohort_counts, examine, whereabouts
 from client.cohort_page import write_cohort_page
 from client.settings import SiteSettings
+from client.source import archive_folder
 from common.errors import ExitCode, Refusal
 from common.study import Study
 
@@ -45,7 +46,7 @@ def place_of(settings: Path | None, folder: Path | None, state: Path | None) -> 
         raise Refusal(ExitCode.SETTINGS_INVALID, "which archive is not clear", where="tomoray-site cohort", mend=mend)
     if settings is not None:
         site = SiteSettings.from_toml(settings)
-        return CohortPlace(site.archive, site.state)
+        return CohortPlace(archive_folder(site), site.state)
     assert folder is not None and state is not None  # noqa: S101 - tells the type checker what was just checked
     return CohortPlace(folder, state)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self, final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from client.pacs import PacsSettings
 from common.documents import read_document
 from common.errors import ExitCode
 from common.roles import Role
@@ -38,7 +39,8 @@ class SiteSettings(_Section):
     Attributes:
         name: the site's name in reports.
         role: ``train``, or ``evaluate`` for a held-out site, which refuses every training request.
-        archive: folder with DICOM, only ever read.
+        archive: folder with DICOM, only ever read; instead of ``pacs``.
+        pacs: a PACS to retrieve from over DICOMweb; instead of ``archive``.
         state: folder for cohort cache, ledger and training state.
         studies: study files this site approves; requests for any other study are refused.
         device: ``cpu``, ``cuda``, or ``auto`` for a GPU where there is one.
@@ -48,13 +50,27 @@ class SiteSettings(_Section):
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
     role: Role
-    archive: Path
+    archive: Path | None = None
+    pacs: PacsSettings | None = None
     state: Path
     studies: Annotated[tuple[Path, ...], Field(min_length=1)]
     coordinator: CoordinatorSettings
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Annotated[int, Field(ge=1, le=256)] = 1
     gallery_cases: Annotated[int, Field(ge=0, le=100)] = 4
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> Self:
+        if (self.archive is None) == (self.pacs is None):
+            raise ValueError("give either archive, a folder, or a table [pacs]")
+        return self
+
+    @property
+    def source(self) -> Path | PacsSettings:
+        """Where the site's DICOM comes from."""
+        source = self.pacs if self.archive is None else self.archive
+        assert source is not None  # noqa: S101 - tells the type checker what the validator has checked
+        return source
 
     @classmethod
     def from_toml(cls, path: Path) -> Self:
@@ -72,7 +88,8 @@ class SiteSettings(_Section):
         )
         return self.model_copy(
             update={
-                "archive": folder / self.archive,
+                "archive": None if self.archive is None else folder / self.archive,
+                "pacs": None if self.pacs is None else self.pacs.rooted(folder),
                 "state": folder / self.state,
                 "studies": tuple(folder / path for path in self.studies),
                 "coordinator": rooted_line,

@@ -12,7 +12,9 @@ import torch
 from client.archive import Cohort, CohortProgress, build_cohort
 from client.gate import Approvals, Gate, Ledger
 from client.link import Coordinator, LinkEvent, SiteApp, StudyWork, Workbench, serve, works_by_study
+from client.pacs import PacsProgress
 from client.settings import SiteSettings
+from client.source import archive_folder
 from common.errors import ExitCode, Refusal
 from common.exchange import RefusalCode
 from common.files import make_folder
@@ -50,6 +52,7 @@ class Site:
         torch.set_num_threads(settings.threads)
         with sole_process(settings.state / "lock"):
             gate = Gate(Ledger(settings.state / "ledger"))
+            self._archive = archive_folder(settings, self._on_pacs)
             works = self._works(approvals)
             app = SiteApp(settings.role, approvals, gate, works_by_study(works))
             self._progress.write(SiteProgress(phase=Phase.WAITING))
@@ -94,7 +97,7 @@ class Site:
 
     def _work(self, study: Study) -> StudyWork:
         settings = self._settings
-        cohort = build_cohort(settings.archive, study, settings.role, settings.state, self._on_cohort)
+        cohort = build_cohort(self._archive, study, settings.role, settings.state, self._on_cohort)
         _log_cohort(study, cohort)
         bench = Workbench(
             role=settings.role,
@@ -108,8 +111,15 @@ class Site:
 
     def _on_cohort(self, progress: CohortProgress) -> None:
         self._progress.write(SiteProgress(phase=Phase.COHORT, done=progress.done, total=progress.total))
+        self._require_going_on("cohort", "start again: finished cases are kept")
+
+    def _on_pacs(self, progress: PacsProgress) -> None:
+        self._progress.write(SiteProgress(phase=Phase.COHORT, done=progress.done, total=progress.total))
+        self._require_going_on("PACS", "start again: what was retrieved is kept")
+
+    def _require_going_on(self, where: str, mend: str) -> None:
         if self._stop.is_set():
-            raise Refusal(ExitCode.INTERRUPTED, "stopped", where="cohort", mend="start again: finished cases are kept")
+            raise Refusal(ExitCode.INTERRUPTED, "stopped", where=where, mend=mend)
 
     def _on_event(self, event: LinkEvent) -> None:
         log.info("%s %s", event.kind.value, event.detail)

@@ -8,6 +8,7 @@ from client.archive import build_cohort
 from client.gate import Approvals
 from client.learning import synthesize, write_synthetic_ct
 from client.settings import SiteSettings
+from client.source import archive_folder
 from common.exchange import weights_sha256
 from common.files import read_tensors
 from common.study import Study
@@ -22,7 +23,7 @@ def synthesize_cases(settings: SiteSettings, study_file: Path, weights: Path, ou
     """
     study = Approvals.of(settings.studies).study(Study.from_toml(study_file).sha256)
     generator = read_tensors(weights)
-    cohort = build_cohort(settings.archive, study, settings.role, settings.state)
+    cohort = build_cohort(archive_folder(settings), study, settings.role, settings.state)
     provenance = f"study {study.sha256[:16]}, generator {weights_sha256(generator)[:16]}"
     folders = []
     for file in cohort.validation[:most]:
