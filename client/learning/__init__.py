@@ -4,7 +4,7 @@ from client.learning.baselines import back_projection_hu, mean_volumes_hu
 from client.learning.evaluation import EvaluationResult, StudyEvaluation, evaluate
 from client.learning.gallery import GalleryEntry, write_gallery
 from client.learning.summary import summarise
-from client.learning.synthesis import synthesize
+from client.learning.synthesis import SyntheticCt, synthesize, synthesize_with_sd
 from client.learning.synthetic_ct import write_synthetic_ct
 from client.learning.training import LocalTrainer, StepProgress, TrainOutcome
 
@@ -14,12 +14,14 @@ __all__ = [
     "LocalTrainer",
     "StepProgress",
     "StudyEvaluation",
+    "SyntheticCt",
     "TrainOutcome",
     "back_projection_hu",
     "evaluate",
     "mean_volumes_hu",
     "summarise",
     "synthesize",
+    "synthesize_with_sd",
     "write_gallery",
     "write_synthetic_ct",
 ]

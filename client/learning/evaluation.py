@@ -18,7 +18,7 @@ from client.learning.summary import summarise
 from client.learning.synthesis import Synthesiser
 from common.exchange import MethodStatistics, Weights
 from common.metrics import CaseMetrics, case_metrics
-from common.projection import Projector
+from common.projection import Projector, hu_to_mu
 from common.study import Study
 
 GENERATOR, MEAN_VOLUME, BACK_PROJECTION = "generator", "mean_volume", "back_projection"
@@ -69,6 +69,7 @@ class StudyEvaluation:
         self._references = references
         self._gallery_cases = gallery_cases
         self._synthesiser = Synthesiser(study, device)
+        self._projector = Projector(study.grid, study.geometry)
         self._integrals = [_measured(study, case) for case in cases]
         self._baselines: dict[str, tuple[CaseMetrics, ...]] | None = None
 
@@ -97,15 +98,19 @@ class StudyEvaluation:
         means = mean_volumes_hu(self._cases, self._references, self._study.window)
         if means is not None:
             baselines[MEAN_VOLUME] = tuple(self._compare(index, mean) for index, mean in enumerate(means))
-        projector = Projector(self._study.grid, self._study.geometry)
         with torch.inference_mode():
-            smeared = (back_projection_hu(self._study, projector, integrals) for integrals in self._integrals)
+            smeared = (back_projection_hu(self._study, self._projector, integrals) for integrals in self._integrals)
             baselines[BACK_PROJECTION] = tuple(self._compare(index, volume) for index, volume in enumerate(smeared))
         return baselines
 
     def _compare(self, index: int, predicted_hu: Tensor) -> CaseMetrics:
-        truth_hu = torch.from_numpy(self._cases[index].volume_hu).float()
-        return case_metrics(truth_hu, predicted_hu, self._study.window)
+        case, window = self._cases[index], self._study.window
+        clipped_hu = predicted_hu.clamp(window.low_hu, window.high_hu)
+        mu_per_mm = hu_to_mu(clipped_hu[None, None].float(), self._study.radiograph.water_mu_per_mm)
+        with torch.inference_mode():
+            projected = self._projector(mu_per_mm)[0]
+        truth_hu = torch.from_numpy(case.volume_hu).float()
+        return case_metrics(truth_hu, predicted_hu, window, (torch.from_numpy(case.integrals), projected))
 
     def _entry(self, index: int, predicted_hu: Tensor, metrics: CaseMetrics) -> GalleryEntry:
         return GalleryEntry(

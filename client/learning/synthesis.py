@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import final
 
 import numpy as np
@@ -14,6 +15,22 @@ from common.exchange import Weights
 from common.networks import build_generator, load_parameters
 from common.objective import from_window
 from common.study import Study
+
+
+@final
+@dataclass(frozen=True)
+class SyntheticCt:
+    """A synthetic CT with what the generator says of its uncertainty.
+
+    Attributes:
+        volume_hu: (z, y, x), within the study's window.
+        sd_hu: (z, y, x), the standard deviation the generator expects of itself before it looks at the projection once
+            more: consistency then moves the doubtful voxels most. It covers what varied in training and nothing else.
+            None where the study predicts no variance.
+    """
+
+    volume_hu: NDArray[np.int16]
+    sd_hu: NDArray[np.float32] | None
 
 
 @final
@@ -47,15 +64,35 @@ class Synthesiser:
         Returns:
             (B, z, y, x), HU within the study's window, on the CPU.
         """
+        return self.volumes_with_sd_hu(integrals)[0]
+
+    def volumes_with_sd_hu(self, integrals: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Predicted volumes, and each voxel's standard deviation as :class:`SyntheticCt` defines it.
+
+        Args:
+            integrals: (B, 2, rows, columns), line integrals.
+
+        Returns:
+            Twice (B, z, y, x) in HU, on the CPU; the second None where the study predicts no variance.
+        """
         radiographs = integrals.to(self._device, torch.float32) / self._study.radiograph.integral_scale
+        window = self._study.window
         with torch.inference_mode():
-            windowed = self._generator(radiographs)
-        return from_window(windowed, self._study.window).squeeze(1).cpu()
+            prediction = self._generator.predict(radiographs)
+            sd = None if prediction.sd is None else (prediction.sd * window.width_hu).squeeze(1).cpu()
+        return from_window(prediction.volume, window).squeeze(1).cpu(), sd
 
 
 def synthesize(
     study: Study, weights: Weights, integrals: NDArray[np.float32], device: torch.device | None = None
 ) -> NDArray[np.int16]:
+    """The volume alone of :func:`synthesize_with_sd`: (z, y, x), HU within the study's window."""
+    return synthesize_with_sd(study, weights, integrals, device).volume_hu
+
+
+def synthesize_with_sd(
+    study: Study, weights: Weights, integrals: NDArray[np.float32], device: torch.device | None = None
+) -> SyntheticCt:
     """A synthetic CT from one radiograph pair.
 
     Args:
@@ -63,9 +100,6 @@ def synthesize(
         weights: the generator's.
         integrals: (2, rows, columns), line integrals in the study's geometry.
         device: where the generator runs; the CPU by default.
-
-    Returns:
-        (z, y, x), HU within the study's window.
 
     Raises:
         Refusal: ``IMAGE_INVALID`` if the radiographs are not a finite pair of the study's size, ``EXCHANGE_INVALID`` if
@@ -77,6 +111,6 @@ def synthesize(
         raise Refusal(ExitCode.IMAGE_INVALID, "not the study's radiograph pair", where="radiographs", mend=mend)
     synthesiser = Synthesiser(study, device or torch.device("cpu"))
     synthesiser.load(weights)
-    volume = synthesiser.volumes_hu(torch.from_numpy(np.ascontiguousarray(integrals))[None])[0]
-    hu: NDArray[np.int16] = volume.round().to(torch.int16).numpy()
-    return hu
+    volumes, sds = synthesiser.volumes_with_sd_hu(torch.from_numpy(np.ascontiguousarray(integrals))[None])
+    hu: NDArray[np.int16] = volumes[0].round().to(torch.int16).numpy()
+    return SyntheticCt(hu, None if sds is None else sds[0].numpy())

@@ -120,6 +120,12 @@ def metric_definitions(study: Study) -> tuple[MetricDefinition, ...]:
             f"MAE inside the body mask where the true volume lies in {brain}, window {window}. Soft tissue of scalp "
             "and neck in that range counts too.",
         ),
+        _hounsfield(
+            "mae_intracranial_hu",
+            "MAE in brain inside the skull",
+            f"MAE in brain, only where bone ({bone} in the true volume) is met in at least four of the five directions "
+            f"right, left, anterior, posterior and superior, window {window}.",
+        ),
         _ratio(
             "bone_dice", "Bone Dice", f"Dice overlap of the voxels {bone} in the true and in the predicted volume.", 0
         ),
@@ -128,6 +134,33 @@ def metric_definitions(study: Study) -> tuple[MetricDefinition, ...]:
             "Cosine similarity",
             f"Cosine of the angle between both volumes as vectors, clipped to {window}, with the window's lower edge "
             "as zero.",
+        ),
+        MetricDefinition(
+            name="reprojection",
+            label="Re-projection error",
+            decimals=4,
+            higher_is_better=False,
+            lowest=0,
+            text="Mean absolute difference, over the pixels of both views, between the case's line integrals without "
+            f"noise and those of the predicted volume, clipped to {window}; dimensionless.",
+        ),
+        MetricDefinition(
+            name="gradient_ratio",
+            label="Sharpness",
+            lowest=0,
+            text="Mean gradient magnitude (central differences) over the body mask, of the predicted volume over that of "
+            f"the true one, window {window}: 1 is as sharp as the truth, less is blurred, more is noisier.",
+        ),
+        MetricDefinition(
+            name="spectrum_distance_db",
+            label="Spectrum distance",
+            unit="dB",
+            decimals=2,
+            higher_is_better=False,
+            lowest=0,
+            text="Mean absolute difference of the radial power spectra of the predicted and the true volume, window "
+            f"{window}, mean taken off and a Hann window over each axis, over shells one period wide up to Nyquist's "
+            "frequency.",
         ),
     )
 

@@ -11,6 +11,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import final
 
+from torch import Tensor
+
+from common.averaging import AVERAGED_GENERATOR, moved_average, round_decay
 from common.errors import ExitCode, Refusal
 from common.exchange import on_the_wire, weights_sha256
 from server.rounds.aggregation import IncomingReplies
@@ -62,6 +65,7 @@ class RoundLoop:
     def _round(self, number: int) -> None:
         federation, events = self._context.study.federation, self._context.events
         broadcast, _ = self._context.directory.read_checkpoint(number - 1)
+        average = broadcast.pop(AVERAGED_GENERATOR, None)
         for attempt in range(1, MAX_ATTEMPTS + 1):
             self._context.asker.check_stop()
             clock = _Clock()
@@ -72,6 +76,9 @@ class RoundLoop:
             if len(incoming.replies()) >= federation.minimum_train_sites:
                 study = self._context.study
                 weights = on_the_wire(study, {**broadcast, **incoming.average(study)})
+                if study.optimisation.ema_decay > 0:
+                    decay = round_decay(study.optimisation)
+                    weights[AVERAGED_GENERATOR] = moved_average(average, weights["generator"], decay)
                 self._context.directory.write_checkpoint(number, weights, training)
                 events.say("aggregated", round_number=number, rounds=federation.rounds)
                 return self._close(number, clock, training)
@@ -91,7 +98,7 @@ class RoundLoop:
 
     def _close(self, number: int, clock: _Clock, training: tuple[SiteTraining, ...]) -> None:
         weights, _ = self._context.directory.read_checkpoint(number)
-        evaluation = self._evaluation.run(number, weights["generator"])
+        evaluation = self._evaluation.run(number, _evaluated(weights))
         self._record(number, clock, weights, training, evaluation, aggregated=True)
         rounds = self._context.study.federation.rounds
         self._on_round()
@@ -117,7 +124,7 @@ class RoundLoop:
             aggregated=aggregated,
             training=training,
             evaluation=evaluation,
-            generator_sha256=weights_sha256(weights["generator"]),
+            generator_sha256=weights_sha256(_evaluated(weights)),
             discriminator_sha256=weights_sha256(discriminator) if discriminator else "",
             bytes_sent=sent,
             bytes_received=received,
@@ -130,6 +137,11 @@ class RoundLoop:
             where = str(self._context.directory.path)
             raise Refusal(ExitCode.RUN_INVALID, "run has no checkpoint", where=where, mend="start a new run")
         return latest
+
+
+def _evaluated(weights: NetworkWeights) -> dict[str, Tensor]:
+    """The generator that is evaluated and released: its running average where the study keeps one."""
+    return weights.get(AVERAGED_GENERATOR, weights["generator"])
 
 
 @final

@@ -3,7 +3,8 @@
 run.json                         the run, written once the sites have registered
 rounds.jsonl                     one line for each finished round
 events.jsonl                     what happens now, for terminals; losing it costs nothing
-checkpoints/round-000003/        generator.safetensors, discriminator.safetensors, training.json
+checkpoints/round-000003/        generator.safetensors, discriminator.safetensors, training.json, and where the study
+                                 keeps a running average generator_average.safetensors, which is what is evaluated
 incoming/round-000003/           checked replies of the round in progress
 """
 

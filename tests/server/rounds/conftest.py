@@ -45,11 +45,15 @@ class ScriptedSite:
     delta: float
     tamper: Tamper | None = None
     asked: list[str] = field(default_factory=list)
+    received: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict)
 
     def answer(self, message: Message) -> Message:
         kind = Kind(message.metadata.message_type)
         request = read_request(message.content, kind)
         self.asked.append(f"{kind.value}:{getattr(request, 'round', 0)}")
+        if kind is not Kind.REGISTER:
+            manifest = train_manifests(self.study)["generator"]
+            self.received[kind.value] = manifest.unpack(message.content.array_records["generator"])
         if kind is Kind.REGISTER:
             return self._register(message, request)
         if kind is Kind.EVALUATE:

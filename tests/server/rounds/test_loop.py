@@ -9,7 +9,7 @@ from flwr.app import ConfigRecord, Error, Message, MetricRecord, RecordDict
 
 from common.errors import ExitCode, Refusal
 from common.exchange import on_the_wire, weights_sha256
-from common.study import WireDtype
+from common.study import Study, WireDtype
 from server.rounds import Outcome, RunDirectory, prepare_run
 
 
@@ -174,6 +174,43 @@ def test_a_kill_between_checkpoint_and_record_is_made_good(bench) -> None:
     assert [record.round for record in again] == [1, 2, 3]
     assert {entry.site for entry in again[-1].training} == {"east", "north", "south"}
     assert again[-1].generator_sha256 == list(directory.rounds())[-1].generator_sha256
+
+
+def with_average(study: Study) -> Study:
+    options = study.optimisation.model_copy(update={"ema_decay": 0.5, "steps_per_round": 1})
+    return study.model_copy(update={"optimisation": options})
+
+
+def test_the_running_average_is_evaluated_and_never_broadcast(bench) -> None:
+    bench.study = with_average(bench.study)
+    for site in bench.sites.values():
+        site.study = bench.study
+    directory = bench.run()
+    first, second = _checkpoint(directory, 1), _checkpoint(directory, 2)
+    name, tensor = next(iter(second["generator_average"].items()))
+    assert torch.equal(first["generator_average"][name], first["generator"][name])
+    assert torch.allclose(tensor, 0.5 * (first["generator"][name] + second["generator"][name]))
+    assert not torch.equal(tensor, second["generator"][name])
+    evaluated, broadcast = (
+        bench.sites[site].received[kind] for site, kind in (("west", "evaluate"), ("east", "train"))
+    )
+    sent = on_the_wire(bench.study, {"generator": _checkpoint(directory, 3)["generator_average"]})["generator"]
+    assert torch.equal(evaluated[name], sent[name])
+    assert torch.equal(broadcast[name], second["generator"][name])
+    assert list(directory.rounds())[1].generator_sha256 == weights_sha256(second["generator_average"])
+
+
+def test_a_resumed_run_goes_on_with_its_running_average(bench, tmp_path: Path) -> None:
+    bench.study = with_average(bench.study)
+    for site in bench.sites.values():
+        site.study = bench.study
+    final = list(bench.run().rounds())[-1].generator_sha256
+    bench.path = tmp_path / "again"
+    bench.on_round = lambda: setattr(bench, "stop", True)
+    with pytest.raises(Refusal):
+        bench.run()
+    bench.stop, bench.on_round = False, lambda: None
+    assert list(bench.run().rounds())[-1].generator_sha256 == final
 
 
 def test_a_folder_with_another_studys_run_is_refused(bench) -> None:
