@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 import os
+import resource
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import final
 
-from client.archive.header import DamagedFile, SliceHeader, read_header
+from client.archive.folders import listings, open_file
+from client.archive.header import SliceHeader, slice_header
+from client.archive.index import DAMAGED, UNREAD, UNSETTLED, ArchiveIndex, FileFindings, Listing
+from client.archive.index_file import FolderFindings
 from client.archive.pseudonym import Pseudonyms
+from client.dicom import UNSURE, Fault, HeaderGlance, ImageHeader, Reader, ReadFile, Unsure, shared_reader
 from common.errors import ExitCode, Refusal
 
-MAXIMUM_DEPTH = 64
+# What was read anew is also kept on the way, once it is this many files and more than the index held before.
+CHECKPOINT_FILES = 5000
+# Storage that kept the process waiting for most of the first files of a folder is read by several threads.
+PROBED_FILES = 16
+_NO_IMAGE = FileFindings(0, (), ())
+_DAMAGED = FileFindings(DAMAGED, (), ())
+_UNREAD = FileFindings(UNREAD, (), ())
+# The same bytes give these again; whatever else went wrong may go well the next time.
+_LASTING = frozenset({Fault.DAMAGED, Fault.TOO_LARGE})
 
 
 @final
@@ -34,38 +50,157 @@ class Series:
 
 
 def discover(
-    root: Path, pseudonyms: Pseudonyms, *, may_enter: Callable[[Path], bool] | None = None
+    root: Path,
+    pseudonyms: Pseudonyms,
+    *,
+    index: Path | None = None,
+    reader: Reader | None = None,
+    workers: int = 1,
+    progress: Callable[[int], None] | None = None,
+    may_enter: Callable[[Path], bool] | None = None,
 ) -> tuple[Series, ...]:
     """Every DICOM series below a folder, in the order of their pseudonyms.
 
     Links are not followed, so nothing outside the folder is read. Other files and DICOMDIRs are passed over. Damaged
-    DICOM files count as one unreadable series per folder.
+    DICOM files count as one unreadable series per folder. A file that changes while it is read is read again next time.
 
     Args:
         root: the archive; only read.
         pseudonyms: the site's pseudonyms.
+        index: file that keeps what was found, so that the next call reads only what changed; written anew if anything
+            did. Calls that share it must not overlap.
+        reader: the limited process for headers that are out of the ordinary; by default this process's own.
+        workers: files read at a time where the storage keeps this process waiting; elsewhere one is fastest.
+        progress: called with the number of files seen so far.
         may_enter: whether this process may list a folder; by default, what the operating system says.
 
     Raises:
         Refusal: ``ARCHIVE_UNREADABLE`` if the folder is missing or may not be read, ``ARCHIVE_EMPTY`` if it holds no
-            DICOM at all.
+            DICOM at all, ``CHILD_FAILED`` if the limited process cannot be started, ``DISK_FULL`` or
+            ``DISK_UNWRITABLE`` if the index cannot be kept.
     """
     _require_folder(root, may_enter or _may_enter)
-    found: dict[str, list[SliceHeader]] = defaultdict(list)
-    patients: dict[str, str] = {}
-    damaged: dict[str, int] = defaultdict(int)
-    for path in _files(root):
-        try:
-            headers = read_header(path, pseudonyms) or ()
-        except DamagedFile:
-            damaged[pseudonyms.of("folder", str(path.parent))] += 1
-            continue
-        for series, patient, slice_header in headers:
-            found[series].append(slice_header)
-            patients.setdefault(series, patient)
-    if not found and not damaged:
+    known = ArchiveIndex(index, pseudonyms)
+    scan = _Scan(pseudonyms, known, reader or shared_reader(), workers)
+    findings: list[FolderFindings] = []
+    seen, kept = 0, known.files
+    for descriptor, listing in listings(root):
+        findings.append(scan.folder(descriptor, listing))
+        seen += len(listing.names)
+        if progress is not None:
+            progress(seen)
+        if scan.files_read > max(CHECKPOINT_FILES, kept):
+            known.save(findings)
+            scan.files_read, kept = 0, seen
+    series = _series(findings, pseudonyms)
+    if not series:
         mend = "name the folder that holds the site's DICOM files"
         raise Refusal(ExitCode.ARCHIVE_EMPTY, "no DICOM file in the archive", where=str(root), mend=mend)
+    if scan.has_changed or len(findings) != known.folders:
+        known.save(findings)
+    return series
+
+
+@final
+class _Scan:
+    """Says what folders hold: from the index what has not changed, and by reading the rest.
+
+    Attributes:
+        files_read: files whose headers were not in the index.
+        has_changed: whether a folder was not as the index knew it.
+    """
+
+    def __init__(self, pseudonyms: Pseudonyms, known: ArchiveIndex, reader: Reader, workers: int) -> None:
+        self.files_read = 0
+        self.has_changed = False
+        self._pseudonyms = pseudonyms
+        self._known = known
+        self._reader = reader
+        self._workers = workers
+        self._glance = HeaderGlance()
+
+    def folder(self, descriptor: int, listing: Listing) -> FolderFindings:
+        """What a listed folder holds, which is open under a descriptor."""
+        key, state = self._known.folder_key(listing.place), self._known.state(listing)
+        unchanged = self._known.unchanged(key, state, listing)
+        if unchanged is not None:
+            return unchanged
+        self.has_changed = True
+        keys = [self._known.file_key(listing, place) for place in range(len(listing.names))]
+        files = [self._known.file(file_key, listing, place) for place, file_key in enumerate(keys)]
+        missing = [place for place, known in enumerate(files) if known is None]
+        self.files_read += len(missing)
+        read = dict(zip(missing, self._read(descriptor, listing, missing), strict=True))
+        found = [known or read[place] for place, known in enumerate(files)]
+        settled = [listing.is_settled(place) and file.count != UNREAD for place, file in enumerate(found)]
+        return FolderFindings(
+            folder=listing.folder,
+            key=key,
+            state=state if all(settled) else UNSETTLED,
+            file_keys=b"".join(key if sure else UNSETTLED for key, sure in zip(keys, settled, strict=True)),
+            counts=[file.count for file in found],
+            owners=[owner for file in found for owner in file.owners],
+            slices=[header for file in found for header in file.slices],
+        )
+
+    def _read(self, descriptor: int, listing: Listing, places: Sequence[int]) -> Iterator[FileFindings]:
+        looked = self._looked_at(descriptor, [listing.names[place] for place in places])
+        unsure = (
+            listing.folder / listing.names[place] for place, at in zip(places, looked, strict=True) if at is UNSURE
+        )
+        answers = self._reader.headers(unsure)
+        for place, at in zip(places, looked, strict=True):
+            yield self._found(listing, place, next(answers) if isinstance(at, Unsure) else at)
+
+    def _found(self, listing: Listing, place: int, said: ImageHeader | ReadFile | Fault | None) -> FileFindings:
+        if said is None:
+            return _NO_IMAGE
+        if isinstance(said, Fault):
+            return _DAMAGED if said in _LASTING else _UNREAD
+        name, size_bytes, modified_ns = listing.names[place], listing.sizes_bytes[place], listing.modified_ns[place]
+        images = said.images if isinstance(said, ReadFile) else (said,)
+        pairs = [
+            slice_header(image, listing.folder, name, size_bytes, modified_ns, self._pseudonyms) for image in images
+        ]
+        return FileFindings(len(pairs), [owner for owner, _ in pairs], [header for _, header in pairs])
+
+    def _looked_at(self, descriptor: int, names: Sequence[str]) -> list[ImageHeader | Unsure | Fault | None]:
+        look = partial(self._look, descriptor)
+        waits = _waits()
+        looked = [look(name) for name in names[:PROBED_FILES]]
+        rest = names[PROBED_FILES:]
+        if self._workers > 1 and _waits() - waits > PROBED_FILES // 2:
+            with ThreadPoolExecutor(self._workers) as pool:
+                return [*looked, *pool.map(look, rest)]
+        return [*looked, *map(look, rest)]
+
+    def _look(self, folder: int, name: str) -> ImageHeader | Unsure | Fault | None:
+        try:
+            descriptor, size_bytes = open_file(name, folder)
+            try:
+                return self._glance.at(descriptor, size_bytes)
+            finally:
+                os.close(descriptor)
+        except OSError:
+            return Fault.CHANGED
+
+
+def _waits() -> int:
+    """How often this thread had to wait, which in reading files means for the storage."""
+    return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+
+
+def _series(findings: Sequence[FolderFindings], pseudonyms: Pseudonyms) -> tuple[Series, ...]:
+    found: dict[str, list[SliceHeader]] = defaultdict(list)
+    patients: dict[str, str] = {}
+    for folder in findings:
+        start = 0
+        for (series, patient), run in groupby(folder.owners):
+            end = start + sum(1 for _ in run)
+            found[series].extend(folder.slices[start:end])
+            patients.setdefault(series, patient)
+            start = end
+    damaged = {pseudonyms.of("folder", str(folder.folder)) for folder in findings if min(folder.counts) < 0}
     readable = [Series(name, patients[name], tuple(slices)) for name, slices in sorted(found.items())]
     return (*readable, *(Series(name, name, (), unreadable=True) for name in sorted(damaged)))
 
@@ -85,18 +220,3 @@ def _require_folder(root: Path, may_enter: Callable[[Path], bool]) -> None:
         raise Refusal(ExitCode.ARCHIVE_UNREADABLE, "archive folder is missing", where=str(root), mend=mend)
     if not may_enter(root):
         raise Refusal(ExitCode.ARCHIVE_UNREADABLE, "archive folder may not be read", where=str(root), mend=mend)
-
-
-def _files(folder: Path, depth: int = 0) -> Iterator[Path]:
-    """Regular files below a folder in name order; a subfolder that cannot be listed is passed over."""
-    try:
-        with os.scandir(folder) as listing:
-            entries = sorted(listing, key=lambda entry: entry.name)
-    except OSError:
-        return
-    for entry in entries:
-        if entry.is_dir(follow_symlinks=False):
-            if depth < MAXIMUM_DEPTH:
-                yield from _files(Path(entry.path), depth + 1)
-        elif entry.is_file(follow_symlinks=False):
-            yield Path(entry.path)

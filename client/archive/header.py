@@ -1,48 +1,55 @@
-"""The header of one image object: read without its pixels, checked, and freed of every identifier."""
+"""The header of one slice as the archive keeps it: freed of every identifier."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
-from typing import final
+from typing import NamedTuple, final
 
 from client.archive.pseudonym import Pseudonyms
-from client.dicom import Fault, ImageHeader, decodable, shared_reader
+from client.dicom import ImageHeader, decodable
 
+Owner = tuple[str, str]
 Vector = tuple[float, ...]
 
 
 @final
-@dataclass(frozen=True)
-class SliceHeader:
+class SliceHeader(NamedTuple):
     """What quality control and decoding need of one image object. Nothing in it names a patient.
 
+    A tuple, since an archive's headers are made anew from its index at every start: first what each slice has of its
+    own, then what the slices of a series share.
+
     Attributes:
-        path: the file; never shown, since names of files may hold names of patients.
+        folder, name: the file; never shown, since names of files may hold names of patients.
         size_bytes, modified_ns: the file's state when its header was read.
         instance: pseudonym of the SOP instance.
+        position: centre of the first pixel in mm, LPS (0020,0032); empty if absent.
+        number: instance number, or of a frame its place among the frames counted from 1; None if absent.
+        frame: index of this slice among the frames of its object.
         sop_class: DICOM SOP Class UID.
         decodable: whether this installation can decode the transfer syntax.
         modality, image_type, manufacturer: as stored, upper case.
         rows, columns: size of the slice in pixels.
         frames: 1, unless this stands for a multi-frame object that could not be told apart by frame.
         orientation: direction cosines of the columns' index, then of the rows' index (0020,0037), LPS; empty if absent.
-        position: centre of the first pixel in mm, LPS (0020,0032); empty if absent.
         pixel_spacing_mm: between rows, then between columns (0028,0030); empty if absent.
         thickness_mm: slice thickness, None if absent.
         slope, intercept: stored value to HU, None if absent.
         padding: stored value of pixels outside the field of view, None if absent.
         kvp: tube voltage, None if absent.
         contrast: whether a contrast agent was given.
-        number: instance number, or of a frame its place among the frames counted from 1; None if absent.
-        frame: index of this slice among the frames of its object.
     """
 
-    path: Path = field(repr=False)
+    folder: Path
+    name: str
     size_bytes: int
     modified_ns: int
     instance: str
+    position: Vector
+    number: int | None
+    frame: int
     sop_class: str
     decodable: bool
     modality: str
@@ -52,16 +59,22 @@ class SliceHeader:
     columns: int
     frames: int
     orientation: Vector
-    position: Vector
     pixel_spacing_mm: Vector
     thickness_mm: float | None
     slope: float | None
     intercept: float | None
     padding: int | None
     kvp: float | None
-    contrast: bool = False
-    number: int | None = None
-    frame: int = 0
+    contrast: bool
+
+    def __repr__(self) -> str:
+        shown = zip(self._fields[2:], self[2:], strict=True)
+        return f"SliceHeader({', '.join(f'{name}={value!r}' for name, value in shown)})"
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.folder / self.name
 
     @property
     def has_geometry(self) -> bool:
@@ -81,39 +94,22 @@ class SliceHeader:
         return self.rows, self.columns, round(row_mm, 4), round(column_mm, 4)
 
 
-class DamagedFile(Exception):
-    """A file that is DICOM by its prefix and cannot be read as DICOM."""
-
-
-def read_header(path: Path, pseudonyms: Pseudonyms) -> tuple[tuple[str, str, SliceHeader], ...] | None:
-    """Series and patient pseudonym with the header of each slice of a file; None if it is no DICOM image object.
-
-    Raises:
-        DamagedFile: if it is DICOM by its prefix, and cannot be read.
-    """
-    (answer,) = shared_reader().headers([path])
-    if isinstance(answer, Fault):
-        raise DamagedFile
-    if answer is None:
-        return None
-    return tuple(
-        slice_header(image, path, answer.size_bytes, answer.modified_ns, pseudonyms) for image in answer.images
-    )
-
-
 def slice_header(
-    image: ImageHeader, path: Path, size_bytes: int, modified_ns: int, pseudonyms: Pseudonyms
-) -> tuple[str, str, SliceHeader]:
-    """Series pseudonym, patient pseudonym, and the header with pseudonyms in place of every identifier.
+    image: ImageHeader, folder: Path, name: str, size_bytes: int, modified_ns: int, pseudonyms: Pseudonyms
+) -> tuple[Owner, SliceHeader]:
+    """Pseudonyms of series and patient, and the header with pseudonyms in place of every identifier.
 
     A patient without an identifier is known by the study, and without that by the series.
+
+    Args:
+        image: what the file says.
+        folder, name: the file.
+        size_bytes, modified_ns: its state before it was read.
+        pseudonyms: the site's pseudonyms.
     """
-    if image.patient_id:
-        patient = pseudonyms.of("patient", image.patient_id, image.issuer)
-    else:
-        patient = pseudonyms.of("study", image.study or image.series)
     header = SliceHeader(
-        path=path,
+        folder=folder,
+        name=name,
         size_bytes=size_bytes,
         modified_ns=modified_ns,
         instance=pseudonyms.of("instance", image.sop_instance),
@@ -137,4 +133,10 @@ def slice_header(
         number=image.number,
         frame=image.frame,
     )
-    return pseudonyms.of("series", image.series), patient, header
+    return _owner(pseudonyms, image.series, image.study, image.patient_id, image.issuer), header
+
+
+@lru_cache(maxsize=1024)
+def _owner(pseudonyms: Pseudonyms, series: str, study: str, patient_id: str, issuer: str) -> Owner:
+    named = ("patient", patient_id, issuer) if patient_id else ("study", study or series)
+    return pseudonyms.of("series", series), pseudonyms.of(*named)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +74,7 @@ def test_padding_is_read_from_implicit_headers_too(series, tmp_path, tissue, sig
 
 def test_signed_padding_stated_as_unsigned_is_understood(series, tmp_path, tissue):
     tissue[:5] = -1000
-    header = replace(one_slice(series, tmp_path, tissue, intercept=0.0), padding=65536 - 1000)
+    header = one_slice(series, tmp_path, tissue, intercept=0.0)._replace(padding=65536 - 1000)
     _, (low, _) = decode_slice(header)
     assert low > -900, "padding must not look like air in the scale check"
 
@@ -128,7 +127,7 @@ def test_pixels_that_cannot_be_trusted_are_refused(series, tmp_path, tissue, dam
     elif damage == "gone":
         header.path.unlink()
     elif damage == "resized":
-        header = replace(header, rows=32)
+        header = header._replace(rows=32)
     with pytest.raises(UnreadablePixels):
         decode_slice(header)
 

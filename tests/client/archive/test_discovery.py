@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pydicom
@@ -14,13 +13,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
-from client.archive.discovery import discover
-from client.archive.header import DamagedFile, read_header
+from client.archive.discovery import Series, discover
 from client.archive.pseudonym import Pseudonyms
 from common.errors import ExitCode, Refusal
 
 NAMES = Pseudonyms(b"k" * 32)
-Maker = Callable[..., object]
+
+
+def found_in(folder: Path) -> tuple[Series, ...]:
+    """What is found, also where that is nothing."""
+    try:
+        return discover(folder, NAMES)
+    except Refusal as refusal:
+        assert refusal.code is ExitCode.ARCHIVE_EMPTY
+        return ()
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +157,7 @@ def test_deflated_headers_are_read(one_file, tmp_path):
     dataset = pydicom.dcmread(pydicom.filebase.DicomBytesIO(one_file))
     dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
     dataset.save_as(tmp_path / "deflated", enforce_file_format=True)
-    ((_, _, header),) = read_header(tmp_path / "deflated", NAMES)
+    header = discover(tmp_path, NAMES)[0].slices[0]
     assert (header.rows, header.columns, header.decodable) == (dataset.Rows, dataset.Columns, True)
 
 
@@ -200,11 +206,8 @@ def test_mutated_headers_are_read_or_refused(one_file, tmp_path, data):
         mutated[place] = data.draw(st.integers(0, 255))
     path = tmp_path / "mutated"
     path.write_bytes(bytes(mutated[: data.draw(st.integers(100, len(mutated)))]))
-    try:
-        headers = read_header(path, NAMES)
-    except DamagedFile:
-        return
-    assert headers is None or all(isinstance(header.has_geometry, bool) for _, _, header in headers)
+    for found in found_in(tmp_path):
+        assert found.unreadable or all(isinstance(header.has_geometry, bool) for header in found.slices)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -212,7 +215,6 @@ def test_mutated_headers_are_read_or_refused(one_file, tmp_path, data):
 def test_noise_is_passed_over_or_refused(tmp_path, noise, prefix):
     path = tmp_path / "noise"
     path.write_bytes(prefix + noise)
-    try:
-        assert read_header(path, NAMES) is None
-    except DamagedFile:
+    for found in found_in(tmp_path):
+        assert found.unreadable
         assert prefix.endswith(b"DICM") or noise[128:132] == b"DICM"

@@ -114,7 +114,7 @@ def test_other_ways_to_the_same_verdicts(series, tmp_path, change, code):
 def test_compression_that_cannot_be_decoded_is_named(series, tmp_path):
     series().write(tmp_path)
     found = discover(tmp_path, NAMES)[0]
-    undecodable = replace(found, slices=tuple(replace(header, decodable=False) for header in found.slices))
+    undecodable = replace(found, slices=tuple(header._replace(decodable=False) for header in found.slices))
     assert judge_headers(undecodable, LIMITS) is VerdictCode.COMPRESSION_UNSUPPORTED
 
 

@@ -1,0 +1,218 @@
+"""What was found in an archive, kept on the site's disk, so that a second look reads only what changed.
+
+Folders and files are known by keyed hashes of names, sizes, times and inodes; of a slice there is what its header says
+under pseudonyms. A damaged or foreign index, or another release's, counts as none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate, chain, repeat
+from operator import add
+from pathlib import Path
+from typing import final
+
+import numpy as np
+
+from client.archive.header import Owner, SliceHeader, Vector
+from client.archive.index_file import HASH_BYTES, NO_NUMBER, Columns, FolderFindings, Kind, read_index, write_index
+from client.archive.pseudonym import Pseudonyms
+
+# A file that was changed less than this before it was listed could change again within the same tick of its clock.
+SETTLED_NS = 100_000_000
+UNSETTLED = bytes(HASH_BYTES)
+DAMAGED, UNREAD = -1, -2
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The plain files of a folder, as the operating system lists them.
+
+    Attributes:
+        folder: the folder.
+        place: where it lies below the archive's root.
+        listed_ns: when the listing began.
+        names: names of the files, ascending; what follows is of each file, in this order.
+        sizes_bytes: size.
+        modified_ns, changed_ns: times of the last change of its content and of its state.
+        inodes: inode.
+    """
+
+    folder: Path
+    place: str
+    listed_ns: int
+    names: Sequence[str]
+    sizes_bytes: Sequence[int]
+    modified_ns: Sequence[int]
+    changed_ns: Sequence[int]
+    inodes: Sequence[int]
+
+    def part(self, file: int) -> Listing:
+        """The listing of one file alone."""
+        numbers = (self.sizes_bytes, self.modified_ns, self.changed_ns, self.inodes)
+        return Listing(self.folder, self.place, self.listed_ns, [self.names[file]], *([of[file]] for of in numbers))
+
+    def is_settled(self, file: int) -> bool:
+        """Whether any later change of a file is sure to show in its numbers."""
+        latest_ns = self.listed_ns - SETTLED_NS
+        return self.changed_ns[file] < latest_ns and not latest_ns <= self.modified_ns[file] <= self.listed_ns
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class FileFindings:
+    """What one file holds.
+
+    Attributes:
+        count: slices, ``DAMAGED``, or ``UNREAD`` if it could not be read this time.
+        owners: pseudonyms of series and patient of each slice.
+        slices: the headers.
+    """
+
+    count: int
+    owners: Sequence[Owner]
+    slices: Sequence[SliceHeader]
+
+
+@final
+class ArchiveIndex:
+    """The index of an archive.
+
+    Args:
+        path: its file; with None nothing is known and nothing kept.
+        pseudonyms: the site's pseudonyms, whose secret keys every hash.
+    """
+
+    def __init__(self, path: Path | None, pseudonyms: Pseudonyms) -> None:
+        self._path = path
+        self._key = "".join(pseudonyms.of("archive index", half) for half in ("1", "2")).encode()
+        self._keyed = hashlib.blake2b(key=self._key, digest_size=HASH_BYTES)
+        read = None if path is None else read_index(path, self._key)
+        self._kept = None if read is None else _Kept(*read)
+
+    @property
+    def files(self) -> int:
+        """How many files are known."""
+        return 0 if self._kept is None else len(self._kept.counts)
+
+    @property
+    def folders(self) -> int:
+        """How many folders with files are known."""
+        return 0 if self._kept is None else len(self._kept.folders)
+
+    def folder_key(self, place: str) -> bytes:
+        """Keyed hash of a folder's place below the root."""
+        return self._hash(repr(place).encode())
+
+    def state(self, listing: Listing) -> bytes:
+        """Keyed hash of a folder's files."""
+        numbers = (listing.sizes_bytes, listing.modified_ns, listing.changed_ns, listing.inodes)
+        try:
+            content = b"".join(array("q", values).tobytes() for values in numbers)
+        except OverflowError:
+            content = repr(numbers).encode()
+        return self._hash(repr(listing.names).encode() + content)
+
+    def file_key(self, listing: Listing, file: int) -> bytes:
+        """Keyed hash of a file."""
+        numbers = (listing.sizes_bytes, listing.modified_ns, listing.changed_ns, listing.inodes)
+        return self._hash(repr((listing.names[file], *(values[file] for values in numbers))).encode())
+
+    def unchanged(self, key: bytes, state: bytes, listing: Listing) -> FolderFindings | None:
+        """What a folder holds, if it is in the state in which it was read; else None."""
+        kept = self._kept
+        place = None if kept is None else kept.folders.get(key)
+        if kept is None or place is None or kept.state(place) != state:
+            return None
+        first, last = kept.files[place], kept.files[place + 1]
+        owners, slices = kept.slices(first, last, listing)
+        return FolderFindings(
+            listing.folder, key, state, kept.keys(first, last), kept.counts[first:last], owners, slices
+        )
+
+    def file(self, key: bytes, listing: Listing, file: int) -> FileFindings | None:
+        """What a file holds, wherever it lay when it was read; None if it is not known."""
+        kept = self._kept
+        place = None if kept is None else kept.places.get(key)
+        if kept is None or place is None:
+            return None
+        owners, slices = kept.slices(place, place + 1, listing.part(file))
+        return FileFindings(kept.counts[place], owners, slices)
+
+    def save(self, findings: Sequence[FolderFindings]) -> None:
+        """Keep what was found, in place of what was known.
+
+        Raises:
+            Refusal: ``DISK_FULL`` or ``DISK_UNWRITABLE``; the index before stays.
+        """
+        if self._path is not None:
+            write_index(self._path, self._key, findings)
+
+    def _hash(self, content: bytes) -> bytes:
+        keyed = self._keyed.copy()
+        keyed.update(content)
+        return keyed.digest()
+
+
+@final
+class _Kept:
+    """Columns of an index as lists, from which values are taken by the folder."""
+
+    def __init__(self, columns: Columns, kinds: Sequence[Kind]) -> None:
+        self.folders = {key: place for place, key in enumerate(_split(columns["folder_key"].tobytes()))}
+        self.files = [0, *accumulate(columns["folder_files"].tolist())]
+        self.counts: list[int] = columns["file_count"].tolist()
+        self._states = columns["folder_state"].tobytes()
+        self._keys = columns["file_key"].tobytes()
+        self._starts: list[int] = [0, *np.maximum(columns["file_count"], 0).cumsum().tolist()]
+        self._kinds = [kinds[place] for place in columns["slice_kind"].tolist()]
+        instances = columns["slice_instance"].tobytes().hex()
+        self._instances = [
+            instances[place : place + 2 * HASH_BYTES] for place in range(0, len(instances), 2 * HASH_BYTES)
+        ]
+        self._positions: list[Vector] = list(zip(*columns["slice_position"].T.tolist(), strict=True))
+        self._numbers = [None if number == NO_NUMBER else number for number in columns["slice_number"].tolist()]
+        self._frames: list[int] = columns["slice_frame"].tolist()
+        self._has_odd_positions = any(kind.position is not None for kind in kinds)
+
+    @cached_property
+    def places(self) -> dict[bytes, int]:
+        """Places of files by their keys."""
+        places = {key: place for place, key in enumerate(_split(self._keys))}
+        places.pop(UNSETTLED, None)
+        return places
+
+    def state(self, folder: int) -> bytes:
+        """State in which a folder was read; one that no listing has if that is not certain."""
+        return self._states[folder * HASH_BYTES : (folder + 1) * HASH_BYTES]
+
+    def keys(self, first: int, last: int) -> bytes:
+        """Keys of files, one after the other."""
+        return self._keys[first * HASH_BYTES : last * HASH_BYTES]
+
+    def slices(self, first: int, last: int, listing: Listing) -> tuple[list[Owner], list[SliceHeader]]:
+        """Owners and headers of the slices of files that are listed now."""
+        part = slice(self._starts[first], self._starts[last])
+        kinds, positions = self._kinds[part], self._positions[part]
+        if self._has_odd_positions:
+            pairs = zip(kinds, positions, strict=True)
+            positions = [position if kind.position is None else kind.position for kind, position in pairs]
+        files: Iterable[tuple[str, int, int]] = zip(
+            listing.names, listing.sizes_bytes, listing.modified_ns, strict=True
+        )
+        counts = self.counts[first:last]
+        if counts.count(1) != len(counts):
+            files = chain.from_iterable(repeat(file, count) for file, count in zip(files, counts, strict=True))
+        own = zip(self._instances[part], positions, self._numbers[part], self._frames[part], strict=True)
+        fields = map(add, map(add, files, own), [kind.shared for kind in kinds])
+        headers = list(map(SliceHeader._make, map(add, repeat((listing.folder,)), fields)))
+        return [kind.owner for kind in kinds], headers
+
+
+def _split(hashes: bytes) -> Iterator[bytes]:
+    return (hashes[place : place + HASH_BYTES] for place in range(0, len(hashes), HASH_BYTES))
