@@ -16,6 +16,7 @@ from pydicom.uid import UID
 
 from client.dicom.jpeg_extended import JPEG_EXTENDED
 from client.dicom.parsing import quiet_pydicom
+from client.dicom.plain_pixels import LARGEST_FILE_BYTES, PlainPixels
 from client.dicom.syntaxes import DECODERS, IMPLICIT_LITTLE_ENDIAN
 from client.dicom.wire import VALUE_TYPES, Fault, Unreadable
 
@@ -43,6 +44,7 @@ class PixelReader:
     """Decodes frames; the last multi-frame object stays parsed, so that each is read once for all of its frames."""
 
     def __init__(self) -> None:
+        self._plain = PlainPixels()
         self._last: tuple[tuple[int, ...], _MultiFrame] | None = None
         decoder = get_decoder(UID(JPEG_EXTENDED))
         if DECODERS[JPEG_EXTENDED].plugin not in decoder.available_plugins:
@@ -74,6 +76,11 @@ class PixelReader:
         # Of two large objects only one fits.
         self._last = None
         stream.seek(0)
+        if frame == 0 and status.st_size <= LARGEST_FILE_BYTES:
+            plain = self._plain.values(stream.read(), *shape)
+            if plain is not None:
+                return plain
+            stream.seek(0)
         dataset = dcmread(stream, specific_tags=list(_PIXEL_TAGS), force=True)
         dataset.file_meta.setdefault("TransferSyntaxUID", UID(IMPLICIT_LITTLE_ENDIAN))
         if (dataset.Rows, dataset.Columns) != shape:
