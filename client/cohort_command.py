@@ -48,7 +48,7 @@ def place_of(settings: Path | None, folder: Path | None, state: Path | None) -> 
         site = SiteSettings.from_toml(settings)
         return CohortPlace(archive_folder(site), site.state)
     assert folder is not None and state is not None  # noqa: S101 - tells the type checker what was just checked
-    return CohortPlace(folder, state)
+    return CohortPlace(folder.resolve(), state.resolve())
 
 
 def study_of(settings: Path | None, study: Path | None) -> Study:
@@ -108,11 +108,14 @@ def _examined(place: CohortPlace, study: Study, workers: int | None) -> Findings
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        cases = bar.add_task("patients", total=None)
+        cases = bar.add_task("archive", total=None)
 
         def advance(progress: CohortProgress) -> None:
-            what = f"patients, {progress.accepted} accepted"
-            bar.update(cases, completed=progress.done, total=progress.total, description=what)
+            if progress.files:
+                bar.update(cases, completed=progress.files, description="files looked through")
+            else:
+                what = f"patients, {progress.accepted} accepted"
+                bar.update(cases, completed=progress.done, total=progress.total, description=what)
 
         return examine(place.archive, study, place.state, progress=advance, workers=workers)
 

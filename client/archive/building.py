@@ -43,11 +43,18 @@ class Candidate:
 @final
 @dataclass(frozen=True)
 class CohortProgress:
-    """How far a build has come: patients done of all patients with an eligible series, and cases accepted so far."""
+    """How far a build has come.
 
-    done: int
-    total: int
-    accepted: int
+    Attributes:
+        done, total: patients done, of all patients with an eligible series; both 0 while files are looked through.
+        accepted: cases accepted so far.
+        files: files looked through; 0 once that is over.
+    """
+
+    done: int = 0
+    total: int = 0
+    accepted: int = 0
+    files: int = 0
 
 
 def construct_all(

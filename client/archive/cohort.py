@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from client.archive.building import Candidate, CohortProgress, construct_all
 from client.archive.cache import CaseStore
 from client.archive.case import Case
 from client.archive.construction import Recipe
-from client.archive.discovery import discover
+from client.archive.discovery import Series, discover
 from client.archive.plan import Plan
 from client.archive.pseudonym import site_pseudonyms
 from client.archive.split import split_patients
@@ -29,7 +30,11 @@ from common.study import Study
 SECRET_NAME = "site-secret"  # noqa: S105 - the name of a file
 CASES_NAME = "cases"
 SPLITS_NAME = "splits"
+INDEX_NAME = "archive-index"
 LOCK_NAME = "cohort.lock"
+# Storage that keeps a reader waiting, such as a network share, is read by this many threads.
+READING_THREADS = 8
+REPORTS_A_SECOND = 5
 
 
 @final
@@ -156,7 +161,7 @@ def examine(
         archive: folder of DICOM files; only read.
         study: grid, geometry and limits.
         state: the site's private folder for the secret, the cases and the splits.
-        progress: called after each patient.
+        progress: called a few times a second while files are looked through, then after each patient.
         workers: processes that build cases side by side; None takes as many as pay and the machine holds.
 
     Raises:
@@ -164,7 +169,7 @@ def examine(
             ``CHILD_FAILED``, or ``SETTINGS_INVALID`` if the secret is damaged.
     """
     pseudonyms = site_pseudonyms(make_folder(state) / SECRET_NAME)
-    found = discover(archive, pseudonyms)
+    found = find_series(archive, state, progress)
     recipe = Recipe(study.grid, study.geometry, study.radiograph)
     store = CaseStore(make_folder(state / CASES_NAME), pseudonyms, recipe)
     verdicts: dict[str, VerdictCode] = {}
@@ -184,6 +189,23 @@ def examine(
         flow=_flow(len(found), eligible, verdicts),
         verdicts=tuple(SeriesVerdict(s.series, s.patient, verdicts[s.series], len(s.slices)) for s in found),
     )
+
+
+def find_series(
+    archive: Path, state: Path, progress: Callable[[CohortProgress], None] | None = None
+) -> tuple[Series, ...]:
+    """Every series of an archive, from the site's index where nothing changed; raises as :func:`examine` does."""
+    pseudonyms = site_pseudonyms(make_folder(state) / SECRET_NAME)
+    told = 0.0
+
+    def tell(files: int) -> None:
+        nonlocal told
+        if progress is not None and time.monotonic() - told > 1 / REPORTS_A_SECOND:
+            told = time.monotonic()
+            progress(CohortProgress(files=files))
+
+    with _alone(state):
+        return discover(archive, pseudonyms, index=state / INDEX_NAME, workers=READING_THREADS, progress=tell)
 
 
 @contextmanager

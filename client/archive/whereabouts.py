@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from client.archive.cohort import SECRET_NAME
-from client.archive.discovery import discover
+from client.archive.cohort import SECRET_NAME, find_series
 from client.archive.pseudonym import PSEUDONYM_CHARACTERS, site_pseudonyms
 from common.errors import ExitCode, Refusal
 
@@ -28,13 +27,13 @@ def whereabouts(archive: Path, state: Path, pseudonym: str) -> tuple[Path, ...]:
         mend = "name the state folder that the cohort was built in"
         raise Refusal(ExitCode.SETTINGS_INVALID, "no site secret here", where=str(state), mend=mend)
     name = pseudonym.strip().lower()
-    pseudonyms = site_pseudonyms(secret)
     folders: set[Path] = set()
     if len(name) == PSEUDONYM_CHARACTERS:
-        for series in discover(archive, pseudonyms):
+        for series in find_series(archive, state):
             if name in (series.series, series.patient):
-                folders |= {header.path.parent for header in series.slices}
+                folders |= {header.folder for header in series.slices}
         if not folders:
+            pseudonyms = site_pseudonyms(secret)
             walked = (Path(folder) for folder, _, _ in os.walk(archive))
             folders = {folder for folder in walked if pseudonyms.of("folder", str(folder)) == name}
     if not folders:

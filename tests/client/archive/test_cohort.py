@@ -84,7 +84,8 @@ def test_an_archive_becomes_cases_with_a_flow_that_adds_up(built, study):
     assert case.integrals.shape == (2, *study.geometry.detector_shape)
     assert case.volume_hu.min() == -1000
     assert case.facts.manufacturer == "siemens"
-    assert [(step.done, step.total, step.accepted) for step in seen] == [(1, 3, 1), (2, 3, 2), (3, 3, 3)]
+    assert [(step.done, step.total, step.accepted) for step in seen if step.total] == [(1, 3, 1), (2, 3, 2), (3, 3, 3)]
+    assert seen[0].files > 0
 
 
 def test_each_case_says_what_was_done_to_it_by_which_code_from_which_bytes(built):
