@@ -144,6 +144,7 @@ class _Session(requests.Session):
         request.headers.pop("Host", None)
         if is_object:
             request.headers["Accept"] = _OBJECT
+        request.url = _with_plain_wildcards(request.url or "")
         options.update(stream=True, allow_redirects=False)
         try:
             with super().send(request, **options) as response:
@@ -229,6 +230,12 @@ def _no_values_in_errors(where: str) -> Iterator[None]:
 def _no_dicomweb(what: str, where: str) -> Refusal:
     mend = "set url to the root of the PACS's DICOMweb services (QIDO-RS and WADO-RS)"
     return Refusal(ExitCode.PACS_REFUSED, what, where=where, mend=mend)
+
+
+def _with_plain_wildcards(url: str) -> str:
+    """The same address, its wildcards as they are: RFC 3986 allows them in a query, and some PACS decode none."""
+    path, mark, query = url.partition("?")
+    return path + mark + query.replace("%2A", "*").replace("%3F", "?").replace("+", "%20")
 
 
 def _page(answer: object) -> list[Any]:

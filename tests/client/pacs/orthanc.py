@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import socket
 import subprocess
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import requests
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
@@ -90,6 +97,11 @@ def file_bytes(dataset: FileDataset, folder: Path) -> bytes:
     return path.read_bytes()
 
 
+def basic_authorization() -> str:
+    """The header with which a door signs in."""
+    return "Basic " + base64.b64encode(f"tomoray:{PASSWORD}".encode()).decode()
+
+
 def free_port() -> int:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
@@ -103,8 +115,6 @@ class Orthanc:
 
     folder: Path
     options: dict[str, Any] = field(default_factory=dict)
-    scheme: str = "http"
-    verify: Any = True
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True)
@@ -123,7 +133,7 @@ class Orthanc:
             "AuthenticationEnabled": True,
             "RegisteredUsers": {"tomoray": PASSWORD},
             "HttpThreadsCount": 4,
-            "DicomWeb": {"Enable": True, "Root": "/dicom-web/", "EnableWado": False, "Ssl": self.scheme == "https"},
+            "DicomWeb": {"Enable": True, "Root": "/dicom-web/", "EnableWado": False},
             **self.options,
         }
         (self.folder / "orthanc.json").write_text(json.dumps(configuration))
@@ -131,7 +141,7 @@ class Orthanc:
 
     @property
     def root(self) -> str:
-        return f"{self.scheme}://127.0.0.1:{self.port}"
+        return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
         """Start, and wait until it answers."""
@@ -139,7 +149,7 @@ class Orthanc:
             self.process = subprocess.Popen(
                 ["Orthanc", str(self.folder / "orthanc.json")], stdout=log, stderr=log, cwd=self.folder
             )
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 15
         while True:
             try:
                 self._ask("get", "/system")
@@ -172,7 +182,7 @@ class Orthanc:
 
     def _ask(self, method: str, path: str, **content: Any) -> requests.Response:
         auth = ("tomoray", PASSWORD)
-        done = requests.request(method, self.root + path, auth=auth, verify=self.verify, timeout=20, **content)
+        done = requests.request(method, self.root + path, auth=auth, timeout=20, **content)
         done.raise_for_status()
         return done
 
@@ -184,3 +194,39 @@ class Sent:
     series: str
     study: str
     contents: list[bytes]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, by its place."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def certified(folder: Path) -> tuple[Path, Path]:
+    """A certificate authority, and a certificate for this machine with its key in one file, as Orthanc wants it."""
+    folder.mkdir()
+    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
+    names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in (f"CA {folder.name}", "127.0.0.1")]
+    now = datetime.now(UTC)
+
+    def certificate(subject: int, extensions: list[tuple[x509.ExtensionType, bool]]) -> bytes:
+        builder = x509.CertificateBuilder().subject_name(names[subject]).issuer_name(names[0])
+        builder = builder.public_key(keys[subject].public_key()).serial_number(x509.random_serial_number())
+        builder = builder.not_valid_before(now - timedelta(hours=1)).not_valid_after(now + timedelta(days=1))
+        identifier = x509.SubjectKeyIdentifier.from_public_key(keys[subject].public_key())
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(keys[0].public_key())
+        for extension, is_critical in (*extensions, (identifier, False), (issuer, False)):
+            builder = builder.add_extension(extension, is_critical)
+        return builder.sign(keys[0], hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+    usage = {"content_commitment": False, "key_encipherment": False, "data_encipherment": False}
+    usage |= {"key_agreement": False, "encipher_only": False, "decipher_only": False, "digital_signature": True}
+    signs = x509.KeyUsage(**usage, key_cert_sign=True, crl_sign=True)
+    authority = certificate(0, [(x509.BasicConstraints(ca=True, path_length=0), True), (signs, True)])
+    address = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    own = certificate(1, [(x509.BasicConstraints(ca=False, path_length=None), True), (address, False)])
+    key = keys[1].private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+    )
+    (folder / "ca.pem").write_bytes(authority)
+    (folder / "own.pem").write_bytes(own + key)
+    return folder / "ca.pem", folder / "own.pem"

@@ -1,0 +1,81 @@
+"""A little server that answers as a test says."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+
+@dataclass
+class Answer:
+    """What is sent back.
+
+    Attributes:
+        stated_length: Content-Length; None sends none, and the end of the connection is the end of the answer.
+        repeated: how often the content is sent.
+        pause_seconds: between two times.
+    """
+
+    status: int = 200
+    content: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    stated_length: int | None = -1
+    repeated: int = 1
+    pause_seconds: float = 0.0
+
+
+class QuietServer(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *arguments: object) -> None:
+        """Clients that go away are part of the tests."""
+
+
+class HostileServer:
+    """Serves on loopback until closed."""
+
+    def __init__(self, answer: Callable[[str, Message], Answer], certificate: Path | None = None) -> None:
+        self.asked: list[str] = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                outer.asked.append(self.path)
+                given = answer(self.path, self.headers)
+                self.send_response(given.status)
+                for name, value in given.headers.items():
+                    self.send_header(name, value)
+                if given.stated_length is not None:
+                    stated = len(given.content) if given.stated_length == -1 else given.stated_length
+                    self.send_header("Content-Length", str(stated))
+                self.end_headers()
+                try:
+                    for _ in range(given.repeated):
+                        self.wfile.write(given.content)
+                        time.sleep(given.pause_seconds)
+                except OSError:
+                    return
+
+            def log_message(self, *arguments: object) -> None:
+                return
+
+        self._server = QuietServer(("127.0.0.1", 0), Handler)
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        scheme = "http" if certificate is None else "https"
+        self.root = f"{scheme}://127.0.0.1:{self._server.server_address[1]}"
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
