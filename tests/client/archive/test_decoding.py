@@ -7,11 +7,12 @@ import pydicom
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
+from pydicom.uid import UID, ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
 
 from client.archive.decoding import AIR_HU, UnreadablePixels, averaged, block_mean, decode_slice, decode_stack
 from client.archive.discovery import discover
 from client.archive.pseudonym import Pseudonyms
+from client.dicom import Reader
 
 NAMES = Pseudonyms(b"k" * 32)
 
@@ -198,3 +199,76 @@ def test_a_stack_averaged_after_decoding_equals_one_averaged_while_decoding(seri
     assert (found.raw_low_hu, found.raw_high_hu) == (expected.raw_low_hu, expected.raw_high_hu)
     assert found.origins_mm[:2, 2] == pytest.approx([0.75, 3.75])
     assert averaged(found, 5.0) is found
+
+
+def enhanced_object(classic):
+    """One Enhanced CT of the slices of a classic series."""
+    slices = [pydicom.dcmread(path) for path in classic]
+    whole = pydicom.dcmread(classic[0])
+    whole.SOPClassUID = whole.file_meta.MediaStorageSOPClassUID = UID("1.2.840.10008.5.1.4.1.1.2.1")
+    whole.NumberOfFrames = len(slices)
+
+    def groups(**sequences):
+        made = pydicom.Dataset()
+        for name, source in sequences.items():
+            item = pydicom.Dataset()
+            for keyword in source[1]:
+                item[keyword] = source[0][keyword]
+            setattr(made, name, pydicom.Sequence([item]))
+        return made
+
+    whole.SharedFunctionalGroupsSequence = pydicom.Sequence(
+        [
+            groups(
+                PlaneOrientationSequence=(slices[0], ["ImageOrientationPatient"]),
+                PixelMeasuresSequence=(slices[0], ["PixelSpacing"]),
+                PixelValueTransformationSequence=(slices[0], ["RescaleSlope", "RescaleIntercept"]),
+            )
+        ]
+    )
+    own = [groups(PlanePositionSequence=(one, ["ImagePositionPatient"])) for one in slices]
+    whole.PerFrameFunctionalGroupsSequence = pydicom.Sequence(own)
+    for keyword in ("ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing", "RescaleSlope"):
+        del whole[keyword]
+    whole.PixelData = b"".join(one.PixelData for one in slices)
+    return whole
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_an_enhanced_head_equals_its_classic_slices(head_series, tmp_path, compressed):
+    writer = head_series()
+    order = np.random.default_rng(1).permutation(len(writer.hu))
+    classic = writer.write(tmp_path / "classic", order)
+    (tmp_path / "enhanced").mkdir()
+    whole = enhanced_object(classic)
+    if compressed:
+        whole.compress(RLELossless, generate_instance_uid=False)
+    whole.save_as(tmp_path / "enhanced" / "one")
+    expected = decode_stack(headers(tmp_path / "classic"), 4.0)
+    slices = headers(tmp_path / "enhanced")
+    assert len(slices) == len(writer.hu)
+    assert len({header.path for header in slices}) == 1
+    found = decode_stack(slices, 4.0)
+    for name in ("hu", "origins_mm", "row_mm", "column_mm", "raw_low_hu", "raw_high_hu"):
+        assert np.array_equal(getattr(found, name), getattr(expected, name)), name
+
+
+def test_a_file_replaced_since_it_was_found_is_refused(series, tmp_path, tissue):
+    header = one_slice(series, tmp_path, tissue)
+    header.path.write_bytes(header.path.read_bytes() + b"\0\0")
+    with pytest.raises(UnreadablePixels, match="changed"):
+        decode_slice(header)
+
+
+def test_a_stack_that_cannot_be_decoded_leaves_the_reader_ready(series, tmp_path):
+    writer = series()
+    writer.write(tmp_path)
+    slices = headers(tmp_path)
+    kept = slices[20].path.read_bytes()
+    with Reader() as reader:
+        damaged = kept[: kept.index(b"\x28\x00\x10\x00")]
+        slices[20].path.write_bytes(damaged + bytes(len(kept) - len(damaged)))
+        with pytest.raises(UnreadablePixels):
+            decode_stack(slices, None, reader)
+        slices[20].path.write_bytes(kept)
+        assert np.array_equal(decode_stack(slices, None, reader).hu, writer.hu)
