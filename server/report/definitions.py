@@ -148,8 +148,8 @@ def metric_definitions(study: Study) -> tuple[MetricDefinition, ...]:
             name="gradient_ratio",
             label="Sharpness",
             lowest=0,
-            text="Mean gradient magnitude (central differences) over the body mask, of the predicted volume over that of "
-            f"the true one, window {window}: 1 is as sharp as the truth, less is blurred, more is noisier.",
+            text="Mean gradient magnitude (central differences) over the body mask, of the predicted volume over that "
+            f"of the true one, window {window}: 1 is as sharp as the truth, less is blurred, more is noisier.",
         ),
         MetricDefinition(
             name="spectrum_distance_db",

@@ -6,10 +6,14 @@ import pytest
 import torch
 
 from common.objective import (
+    adversarial_weight,
     all_finite,
+    axis_projection_loss,
     discriminator_loss,
+    feature_matching_loss,
     from_window,
     generator_adversarial_loss,
+    likelihood_loss,
     reconstruction_loss,
     reprojection_loss,
     to_window,
@@ -73,3 +77,71 @@ def test_one_value_that_is_not_finite_is_noticed(value: float) -> None:
 
 def test_finite_values_pass() -> None:
     assert all_finite(torch.zeros(3), torch.tensor(1e30))
+
+
+def test_brain_weighs_more_only_inside_the_skull() -> None:
+    hu = torch.full((9, 9, 9), 40.0)
+    hu[2:8, 2:7, 2:7] = 1000.0
+    hu[3:7, 3:6, 3:6] = 40.0
+    hu[4, 4, 4] = 81.0
+    options = Optimisation(body_weight=0.0, bone_weight=0.0, brain_weight=3.0)
+    weights = voxel_weights(to_window(hu, WINDOW)[None, None], WINDOW, options)[0, 0]
+    expected = torch.ones(9, 9, 9)
+    expected[3:7, 3:6, 3:6] = 4.0
+    expected[4, 4, 4] = 1.0
+    assert torch.equal(weights, expected)
+
+
+def test_axis_projections_of_known_volumes() -> None:
+    target, predicted = torch.zeros(1, 1, 2, 2, 2), torch.zeros(1, 1, 2, 2, 2)
+    predicted[0, 0, 0, 0] = torch.tensor([1.0, -1.0])
+    # Along z and y the means are +-1/2 in two pixels of four; along x they cancel.
+    assert axis_projection_loss(predicted, target).item() == pytest.approx((0.25 + 0.25 + 0) / 3)
+
+
+def test_likelihoods_of_known_errors() -> None:
+    predicted, target = torch.tensor([0.5, 0.2]), torch.tensor([0.3, 0.2])
+    log_variance = torch.tensor([math.log(0.04), math.log(0.5)])
+    gaussian = (0.5 * (math.log(0.04) + 1.0) + 0.5 * math.log(0.5)) / 2
+    scales = [math.sqrt(0.02), math.sqrt(0.25)]
+    laplace = (math.log(scales[0]) + 0.2 / scales[0] + math.log(scales[1])) / 2
+    assert likelihood_loss(predicted, log_variance, target, "gaussian").item() == pytest.approx(gaussian, rel=1e-5)
+    assert likelihood_loss(predicted, log_variance, target, "laplace").item() == pytest.approx(laplace, rel=1e-5)
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian", "laplace"])
+def test_the_best_variance_is_that_of_the_errors(likelihood: str) -> None:
+    ranks = (torch.arange(40_000) + 0.5) / 40_000
+    distribution = {"gaussian": torch.distributions.Normal, "laplace": torch.distributions.Laplace}[likelihood](
+        0.0, 0.1
+    )
+    errors = distribution.icdf(ranks)
+    true = math.log(distribution.variance)
+    losses = [
+        likelihood_loss(errors, torch.full_like(errors, true + shift), torch.zeros_like(errors), likelihood).item()
+        for shift in (-0.3, 0.0, 0.3)
+    ]
+    assert min(losses) == losses[1]
+
+
+def test_hinge_losses_of_known_scores() -> None:
+    real, generated = torch.tensor([2.0, 0.5]), torch.tensor([-3.0, 0.5])
+    assert generator_adversarial_loss(generated, "hinge").item() == pytest.approx(1.25)
+    assert discriminator_loss(real, generated, "hinge").item() == pytest.approx(0.5 * (0.25 + 0.75))
+
+
+def test_adversarial_weight_waits_then_ramps_then_stays() -> None:
+    options = Optimisation(adversarial_weight=0.1, adversarial_from_step=10, adversarial_ramp_steps=4)
+    weights = [adversarial_weight(options, step) for step in (0, 9, 10, 12, 14, 15, 10_000)]
+    assert weights == pytest.approx([0.0, 0.0, 0.02, 0.06, 0.1, 0.1, 0.1])
+
+
+def test_without_a_ramp_the_weight_is_full_at_its_first_step() -> None:
+    options = Optimisation(adversarial_weight=0.1, adversarial_from_step=10)
+    assert [adversarial_weight(options, step) for step in (9, 10)] == [0.0, 0.1]
+
+
+def test_feature_matching_is_the_mean_over_layers_of_mean_differences() -> None:
+    generated = [torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0]])]
+    real = [torch.tensor([[0.0, 2.0]]), torch.tensor([[4.0]])]
+    assert feature_matching_loss(generated, real).item() == pytest.approx((0.5 + 4.0) / 2)

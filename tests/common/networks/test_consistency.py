@@ -6,7 +6,7 @@ from torch import Tensor
 
 from common.geometry import Geometry, Grid
 from common.networks import ProjectorConsistency
-from common.networks.consistency import DAMPING
+from common.networks.consistency import DAMPING, affine_fit
 from common.study import Window
 
 GRID = Grid(shape=(10, 12, 14), voxel_mm=12.0)
@@ -103,3 +103,44 @@ def test_gradients_reach_volume_and_weight() -> None:
     consistency(volume, weight, consistency.project(volumes(seed=1))).square().sum().backward()
     assert volume.grad is not None and bool(volume.grad.abs().sum() > 0)
     assert weight.grad is not None and bool(weight.grad.abs().sum() > 0)
+
+
+def test_a_gain_and_an_offset_are_found_in_closed_form() -> None:
+    random = torch.Generator().manual_seed(4)
+    projected = 2 * torch.rand(2, 2, 8, 8, generator=random, dtype=torch.float64)
+    gain, offset = torch.tensor([1.05, 0.9]).view(1, 2, 1, 1), torch.tensor([0.1, -0.2]).view(1, 2, 1, 1)
+    measured = (projected - offset) / gain
+    assert torch.allclose(affine_fit(measured, projected, pull=1e-9), projected, atol=1e-6)
+
+
+def test_the_fit_is_the_ridge_regression_of_each_view() -> None:
+    random = torch.Generator().manual_seed(5)
+    measured, projected = (torch.rand(1, 2, 6, 6, generator=random, dtype=torch.float64) for _ in range(2))
+    fitted = affine_fit(measured, projected, pull=0.3)
+    for view in range(2):
+        x, q = measured[0, view].ravel(), projected[0, view].ravel()
+        design = torch.stack([x, torch.ones_like(x)], dim=1)
+        pull = torch.diag(torch.tensor([0.3 * float((x * x).sum()), 0.3 * len(x)], dtype=torch.float64))
+        change = torch.linalg.solve(design.t() @ design + pull, design.t() @ (q - x))
+        assert torch.allclose(fitted[0, view].ravel(), x + design @ change)
+
+
+def test_integrals_that_agree_are_left_alone() -> None:
+    measured = torch.rand(1, 2, 6, 6)
+    assert torch.allclose(affine_fit(measured, measured), measured)
+    blank = torch.zeros(1, 2, 6, 6)
+    assert torch.equal(affine_fit(blank, blank), blank)
+
+
+def test_a_wrong_gain_moves_an_affine_layer_less() -> None:
+    plain, affine = layer(6), ProjectorConsistency(GRID, GEOMETRY, Window(), WATER, 6, affine=True).double()
+    volume = volumes(seed=1)
+    integrals, weight = 1.05 * plain.project(volume), torch.ones_like(volume)
+    moved = [float((consistency(volume, weight, integrals) - volume).abs().mean()) for consistency in (plain, affine)]
+    assert moved[1] < 0.5 * moved[0]
+
+
+def test_as_many_steps_as_asked_for() -> None:
+    truth, start = volumes(seed=1), volumes(seed=2)
+    integrals, weight = layer(0).project(truth), torch.ones_like(start)
+    assert torch.equal(layer(1)(start, weight, integrals, 3), layer(3)(start, weight, integrals))
