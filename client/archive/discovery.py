@@ -68,7 +68,7 @@ def discover(
         root: the archive; only read.
         pseudonyms: the site's pseudonyms.
         index: file that keeps what was found, so that the next call reads only what changed; written anew if anything
-            did. Calls that share it must not overlap.
+            did. Calls may share it: the last one to end wins.
         reader: the limited process for headers that are out of the ordinary; by default this process's own.
         workers: files read at a time where the storage keeps this process waiting; elsewhere one is fastest.
         progress: called with the number of files seen so far.
