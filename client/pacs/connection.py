@@ -38,7 +38,7 @@ class Unavailable(Exception):
 
 @final
 class ServerFault(Unavailable):
-    """The PACS failed over this question: it may fail again."""
+    """The PACS failed over this question, or did not come to an end with its answer: it may do so again."""
 
 
 @final
@@ -164,7 +164,7 @@ class _Session(requests.Session):
         whole = requests.Response()
         whole.status_code, whole.headers, whole.raw = response.status_code, response.headers, io.BytesIO(body)
         if is_object and not _is_finished(body, response.headers.get("Content-Type", "")):
-            raise Unavailable
+            raise ServerFault
         return whole
 
     def _body(self, response: requests.Response, most_bytes: int) -> bytes | None:
@@ -179,7 +179,7 @@ class _Session(requests.Session):
             if len(body) > most_bytes:
                 return None
             if time.monotonic() > deadline:
-                raise Unavailable
+                raise ServerFault
         return bytes(body)
 
     def _require_answer(self, response: requests.Response, is_object: bool) -> None:
@@ -208,7 +208,7 @@ class _Session(requests.Session):
 @contextmanager
 def silent_libraries() -> Iterator[None]:
     """While it lasts, the libraries that speak to the PACS log nothing: their lines hold UIDs."""
-    loggers = [logging.getLogger(name) for name in ("dicomweb_client", "urllib3", "requests")]
+    loggers = [logging.getLogger(name) for name in ("dicomweb_client", "requests", "retrying", "urllib3")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL + 1)

@@ -177,6 +177,7 @@ class Orthanc:
             "user": "tomoray",
             "password_file": self.folder / "password",
             "patience_seconds": 20.0,
+            "connections": 1,
         }
         return PacsSettings.model_validate(usual | changes)
 
