@@ -9,7 +9,7 @@ BENCH_READY := $(BENCH_VENV)/.ready
 PEERS := itk-rtk itk-twoprojectionregistration torchio roma jaxtyping platformdirs
 PEERS_ALONE := diffdrr nanodrr flashdrr plastimatch
 
-.PHONY: demo test test-fast check bench-projection format clean
+.PHONY: demo test test-fast check bench-projection bench-quality bench-step format clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -40,6 +40,12 @@ $(BENCH_READY): pyproject.toml constraints.txt constraints-bench.txt
 
 bench-projection: $(BENCH_READY)  ## The projector beside its peers, half an hour; CT=FOLDER adds pictures.
 	$(BENCH_VENV)/bin/python -m benchmarks.projection $(if $(CT),--ct $(CT))
+
+bench-quality: $(READY)  ## Networks and baselines on unseen real heads; BUDGET=seconds, SEEDS=count, QUICK=1, CT=FOLDER.
+	$(BIN)/python -m benchmarks.quality --ct $(or $(CT),../shared/data/ct) $(if $(BUDGET),--budget $(BUDGET)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(QUICK),--quick)
+
+bench-step: $(READY)  ## Time and memory of a training step at 128 cubed beside X2CT's, ten minutes.
+	$(BIN)/python -m benchmarks.step
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

@@ -1,0 +1,1 @@
+"""Networks and baselines on unseen real heads, one person left out in turn, at equal processor time."""

@@ -1,0 +1,73 @@
+"""Whole real heads, each brought to the canonical frame by the site's own pipeline."""
+
+from __future__ import annotations
+
+import tempfile
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from benchmarks.quality.store import Store, code_sha256
+from client.archive import STYLES, build_cohort, find_head
+from client.archive.head_source import read_head
+from client.archive.scanner import acquire
+from client.archive.virtual_hospital import write_series
+from common.exchange import Role
+from common.geometry import Geometry, Grid
+from common.study import CohortSettings, Privacy, Study
+
+PERSONS = ("01", "02", "03", "06")
+FINE = Grid(shape=(128, 128, 128), voxel_mm=1.8)
+CODE = ("client/archive", "client/dicom", "benchmarks/quality/heads.py")
+_NIFTI_VOXEL_MM = 1.0
+_ROOM_MM = 12.0
+# A NIfTI file goes through a scanner that adds as little as a scanner can.
+_SCANNER = replace(STYLES["toshiba"], slice_mm=(1.5,), noise_hu=0.0)
+
+
+def canonical_head(person: str, ct: Path, store: Store) -> Tensor:
+    """A person's head on the fine grid, (z, y, x) int16 HU; built once.
+
+    Args:
+        person: the head's number.
+        ct: folder that holds the heads.
+        store: where it is kept.
+
+    Raises:
+        Refusal: as :func:`client.archive.build_cohort` does, and where there is no such head.
+    """
+    source = find_head(ct, person)
+    key = {"person": person, "bytes": source.stat().st_size, "code": code_sha256(CODE)}
+    return store.tensors("heads", key, lambda: {"hu": torch.from_numpy(_build(source))})["hu"]
+
+
+def _build(source: Path) -> NDArray[np.int16]:
+    study = Study(
+        name="heads",
+        grid=FINE,
+        geometry=Geometry(detector_shape=(128, 128), pixel_mm=3.0),
+        cohort=CohortSettings(minimum_cases=1),
+        privacy=Privacy(minimum_cases=1),
+    )
+    with tempfile.TemporaryDirectory(prefix="tomoray-head-") as folder:
+        archive = Path(folder) / "archive"
+        archive.mkdir()
+        if source.suffix == ".zip":
+            with zipfile.ZipFile(source) as packed:
+                packed.extractall(archive)
+        else:
+            _write_dicom(source, archive)
+        cohort = build_cohort(archive, study, Role.EVALUATE, Path(folder) / "state")
+        volume: NDArray[np.int16] = np.array(cohort.validation[0].load().volume_hu)
+    return volume
+
+
+def _write_dicom(source: Path, archive: Path) -> None:
+    head = read_head(source, _NIFTI_VOXEL_MM)
+    padded = np.pad(head.volume_hu, round(_ROOM_MM / head.voxel_mm), constant_values=-1000)
+    write_series(archive, acquire(padded, head.voxel_mm, _SCANNER, 1), _SCANNER, seed=1, number=1)

@@ -1,0 +1,123 @@
+"""From which size on a finding in an unseen head shows in its synthetic CT."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import final
+
+import torch
+from torch import Tensor
+
+from benchmarks.quality.cohort import GEOMETRY, RADIOGRAPH, Fold, on_training_grid, study_on
+from benchmarks.quality.heads import FINE
+from client.archive import add_noise
+from client.learning.widening import Finding, FindingKind, Widener, soft_tissue, with_finding
+from common.projection import Projector, hu_to_mu
+from common.study import Widening
+
+BLEED_RADII_MM = (4.0, 6.0, 8.0, 10.0, 13.0, 16.0, 20.0)
+VENTRICLE_SIZES = (1.1, 1.2, 1.3, 1.4, 1.5)
+BLEED_HU = 65.0
+BLEED_CENTRE_MM = (25.0, 10.0, 38.0)
+NOISES = 4
+# Rose's criterion for a disc to be seen, and a share of the contrast below which it would be taken for something else.
+SEEN_CNR, SEEN_SHARE = 3.0, 0.25
+_CHANGED_HU = 10.0
+
+Predict = Callable[[Tensor], Tensor]
+
+
+@final
+@dataclass(frozen=True)
+class Shown:
+    """What became of a finding.
+
+    Attributes:
+        size: radius in mm of a bleed, size relative to the truth of ventricles.
+        true_hu: mean change of the truth where it changed.
+        shown_hu: mean change of the prediction there.
+        cnr: that change, over its SD from one exposure's noise to the next and over like regions of the same head.
+    """
+
+    size: float
+    true_hu: float
+    shown_hu: float
+    cnr: float
+
+    @property
+    def is_seen(self) -> bool:
+        """Whether a reader could see it."""
+        return self.cnr >= SEEN_CNR and self.shown_hu / self.true_hu >= SEEN_SHARE
+
+
+def bleeds(fold: Fold, predict: Predict) -> list[Shown]:
+    """A bleed of growing radius in the left hemisphere."""
+    head = fold.fine_hu.float()
+    return _shown(fold, predict, BLEED_RADII_MM, [_with_bleed(head, radius) for radius in BLEED_RADII_MM])
+
+
+def ventricles(fold: Fold, predict: Predict) -> list[Shown]:
+    """Ventricles of growing size."""
+    widener = Widener(study_on("fine", Widening()), torch.device("cpu"))
+    (still,) = widener.draw(1, torch.Generator().manual_seed(0))
+    head = fold.fine_hu.float()[None, None]
+    larger = [widener.widened(head, [replace(still, ventricles=size)])[0][0, 0] for size in VENTRICLE_SIZES]
+    return _shown(fold, predict, VENTRICLE_SIZES, larger)
+
+
+def smallest_seen(shown: Sequence[Shown]) -> float | None:
+    """The size from which on everything larger is seen too, or None."""
+    seen = None
+    for one in reversed(shown):
+        if not one.is_seen:
+            break
+        seen = one.size
+    return seen
+
+
+def _with_bleed(head: Tensor, radius_mm: float) -> Tensor:
+    finding = Finding(FindingKind.BLEED, BLEED_CENTRE_MM, (radius_mm,) * 3, BLEED_HU)
+    return with_finding(head, FINE, finding, soft_tissue(head))
+
+
+def _shown(fold: Fold, predict: Predict, sizes: Sequence[float], changed: Sequence[Tensor]) -> list[Shown]:
+    projector = Projector(FINE, GEOMETRY)
+    head = fold.fine_hu.float()
+    before = on_training_grid(head).float()
+    plain = _predictions(projector, head, predict)
+    found = []
+    for size, hu in zip(sizes, changed, strict=True):
+        true_change = on_training_grid(hu).float() - before
+        region = true_change.abs() > min(_CHANGED_HU, float(true_change.abs().max()) / 2)
+        weight = true_change * region
+        total = weight.abs().sum()
+        # Along the truth's own sign, so that what gets darker and what gets brighter add up.
+        changes = (_predictions(projector, hu, predict) - plain) * weight.sign()
+        shown = [float(change[region].mean()) for change in changes]
+        noise = float(((plain - plain.mean(dim=0)) * weight.sign())[:, region].mean(dim=1).std())
+        spread = _spread_elsewhere(plain[0], before, region)
+        mean = sum(shown) / len(shown)
+        cnr = mean / max((noise**2 + spread**2) ** 0.5, 1e-6)
+        found.append(Shown(size, float(total / region.sum()), mean, cnr))
+    return found
+
+
+def _predictions(projector: Projector, fine_hu: Tensor, predict: Predict) -> Tensor:
+    """(NOISES, z, y, x) HU, each from the same radiographs with other photon noise."""
+    clean = projector(hu_to_mu(fine_hu, RADIOGRAPH.water_mu_per_mm)[None, None])
+    random = torch.Generator().manual_seed(77)
+    return predict(add_noise(clean.expand(NOISES, -1, -1, -1), RADIOGRAPH.photons, random))
+
+
+def _spread_elsewhere(predicted: Tensor, truth: Tensor, region: Tensor) -> float:
+    """SD of the prediction's error over regions as large as this one, elsewhere in the brain.
+
+    A reader has no second CT without the finding: what is known of the brain from elsewhere is the background.
+    """
+    edge = max(1, round(float(region.sum()) ** (1 / 3)))
+    brain = (soft_tissue(truth) > 0.9) & ~region
+    shares = torch.nn.functional.avg_pool3d(brain.float()[None, None], edge, 1)[0, 0]
+    means = torch.nn.functional.avg_pool3d(((predicted - truth) * brain)[None, None], edge, 1)[0, 0]
+    inside = shares > 0.95
+    return float((means[inside] / shares[inside]).std()) if int(inside.sum()) > 1 else 0.0

@@ -1,0 +1,172 @@
+"""Every method on every fold: computed once for its inputs, then read back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from benchmarks.quality import classical, cohort
+from benchmarks.quality.cohort import Fold
+from benchmarks.quality.federation import train_federated
+from benchmarks.quality.heads import PERSONS
+from benchmarks.quality.store import Store, code_sha256
+from benchmarks.quality.studies import FEDERATED_AS, NETWORKS, STEPS_PER_ROUND, study_of
+from benchmarks.quality.training import Trained, rounds_for, steps_within, train
+from common.metrics import case_metrics
+
+MEAN, NEAREST, RIDGE = "mean volume", "nearest DRR", "ridge"
+CONSISTENT = " + consistency"
+BASELINES = (MEAN, NEAREST, RIDGE, MEAN + CONSISTENT, RIDGE + CONSISTENT)
+FEDERATED, CENTRALISED, LOCAL = "federated, three sites", "centralised, steps x sites", "local only, site "
+LOCALS = tuple(f"{LOCAL}{person}" for person in PERSONS)
+METHODS = (*BASELINES, *NETWORKS, FEDERATED, *LOCALS, CENTRALISED)
+
+_METRIC_CODE = ("common/metrics.py", "common/regions.py", "common/sharpness.py", "benchmarks/quality/methods.py")
+_BASELINE_CODE = (*cohort.CODE, *_METRIC_CODE, "benchmarks/quality/classical.py", "common/networks/consistency.py")
+_NETWORK_CODE = (
+    *cohort.CODE,
+    *_METRIC_CODE,
+    "common/networks",
+    "common/lifting.py",
+    "common/objective.py",
+    "client/learning/adversary.py",
+    "client/learning/samples.py",
+    "client/learning/schedule.py",
+    "client/learning/synthesis.py",
+    "client/learning/training.py",
+    "benchmarks/quality/studies.py",
+    "benchmarks/quality/training.py",
+)
+_FEDERATED_CODE = (*_NETWORK_CODE, "server/rounds", "benchmarks/quality/federation.py")
+
+
+@final
+@dataclass(frozen=True)
+class Result:
+    """One method on one fold with one seed.
+
+    Attributes:
+        poses: metrics of each pose of the held-out person, by name.
+        cpu_s: processor seconds of training.
+        steps: training steps of each site, 0 where nothing is trained.
+        note: what was chosen, in words.
+    """
+
+    poses: Sequence[Mapping[str, float | None]]
+    cpu_s: float
+    steps: int
+    note: str
+
+    def mean(self, metric: str) -> float:
+        """Mean over the poses that have the metric; NaN where none has."""
+        known = [value for pose in self.poses if (value := pose.get(metric)) is not None]
+        return sum(known) / len(known) if known else float("nan")
+
+
+@final
+class Runner:
+    """Runs methods on one fold.
+
+    Args:
+        fold: the held-out person and the cohort without it.
+        store: where results are kept.
+        seed: of first weights and sampling.
+        budget_s: processor seconds of each training; of each site, where there are several.
+        say: told what is going on.
+    """
+
+    def __init__(self, fold: Fold, store: Store, seed: int, budget_s: float, say: Callable[[str], None]) -> None:
+        self.fold = fold
+        self._store = store
+        self._seed = seed
+        self._budget_s = budget_s
+        self._say = say
+        self._training: classical.TrainingSet | None = None
+
+    def result(self, method: str, *, only_known: bool = False) -> Result | None:
+        """The result of a method, computed where it is not known; None where it does not apply to this fold."""
+        if method.removeprefix(LOCAL) == self.fold.person:
+            return None
+        record = self._store.find_record("results", self._key(method))
+        if record is None:
+            if only_known:
+                return None
+            record = self._compute(method)
+        return Result(record["poses"], record["cpu_s"], record["steps"], record["note"])
+
+    def predictions(self, method: str) -> Tensor | None:
+        """(POSES, z, y, x) HU of a method that was run, or None."""
+        kept = self._store.find_tensors("predictions", self._key(method))
+        return None if kept is None else kept["hu"]
+
+    def predictor(self, method: str) -> Callable[[Tensor], Tensor] | None:
+        """A method, ready to predict (B, z, y, x) HU from other radiographs; None where it was not run."""
+        if method in BASELINES:
+            return lambda integrals: self._baseline(method, integrals)[0]
+        weights = self._store.find_tensors("weights", self._key(method))
+        if weights is None:
+            return None
+        return Trained(study_of(method, self._seed, 1), weights, 0, 0.0).predict
+
+    @property
+    def training(self) -> classical.TrainingSet:
+        """The fold's training cases as matrices."""
+        if self._training is None:
+            self._training = classical.TrainingSet.of(self.fold)
+        return self._training
+
+    def _compute(self, method: str) -> dict[str, Any]:
+        self._say(f"{self.fold.person}: {method}, seed {self._seed}")
+        key, integrals = self._key(method), self.fold.integrals
+        if method in BASELINES:
+            predicted, note = self._baseline(method, integrals)
+            record = {"cpu_s": 0.0, "steps": 0, "note": note}
+        else:
+            trained = self._train(method)
+            predicted = trained.predict(integrals)
+            record = {"cpu_s": trained.cpu_s, "steps": trained.steps, "note": ""}
+            if method == FEDERATED_AS:
+                self._store.keep_tensors("weights", key, trained.weights)
+        pairs = zip(self.fold.truths_hu, predicted, strict=True)
+        record["poses"] = [asdict(case_metrics(truth, hu, classical.WINDOW)) for truth, hu in pairs]
+        self._store.keep_tensors("predictions", key, {"hu": predicted.round().to(torch.int16)})
+        self._store.keep_record("results", key, record)
+        return record
+
+    def _baseline(self, method: str, integrals: Tensor) -> tuple[Tensor, str]:
+        if method.endswith(CONSISTENT):
+            predicted, note = self._baseline(method.removesuffix(CONSISTENT), integrals)
+            return classical.consistent(predicted, integrals, self.training.variance()), note
+        if method == RIDGE:
+            predicted, penalty = classical.ridge(self.training, integrals)
+            return predicted, f"penalty {penalty:g}"
+        simple = {MEAN: classical.mean_volume, NEAREST: classical.nearest}[method]
+        return simple(self.training, integrals), ""
+
+    def _train(self, method: str) -> Trained:
+        fold, seed = self.fold, self._seed
+        if method in NETWORKS:
+            steps = steps_within(method, seed, fold.cases, self._budget_s)
+            return train(study_of(method, seed, steps), fold.cases, lambda _: None)
+        # What is compared with the federation takes as many steps as it does.
+        reference = self.result(FEDERATED_AS)
+        assert reference is not None
+        rounds = rounds_for(reference.steps)
+        steps = rounds * STEPS_PER_ROUND
+        if method == FEDERATED:
+            study = study_of(FEDERATED_AS, seed, steps, rounds=rounds)
+            return train_federated(study, fold.sites, lambda _: None)
+        if method == CENTRALISED:
+            return train(study_of(FEDERATED_AS, seed, steps * len(fold.sites)), fold.cases, lambda _: None)
+        return train(study_of(FEDERATED_AS, seed, steps), fold.sites[method.removeprefix(LOCAL)], lambda _: None)
+
+    def _key(self, method: str) -> dict[str, Any]:
+        common = {"method": method, "person": self.fold.person}
+        if method in BASELINES:
+            return common | {"code": code_sha256(_BASELINE_CODE)}
+        code = _NETWORK_CODE if method in NETWORKS else _FEDERATED_CODE
+        return common | {"seed": self._seed, "budget_s": self._budget_s, "code": code_sha256(code)}

@@ -1,0 +1,70 @@
+"""What was computed once stays on disk under a hash of all it follows from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, final
+
+from torch import Tensor
+
+from common.files import make_folder, read_tensors, write_atomic, write_tensors
+
+ROOT = Path(__file__).parents[2]
+
+
+@final
+class Store:
+    """A folder of tensors and records; several runs may share it.
+
+    Args:
+        folder: made where it is missing, readable by its owner alone.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = make_folder(folder)
+
+    def tensors(self, kind: str, key: Mapping[str, Any], make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+        """The tensors of a key; made and kept where there are none."""
+        path = self._path(kind, key, "safetensors")
+        if not path.exists():
+            write_tensors(path, make())
+        return read_tensors(path)
+
+    def find_tensors(self, kind: str, key: Mapping[str, Any]) -> dict[str, Tensor] | None:
+        """The tensors of a key, or None."""
+        path = self._path(kind, key, "safetensors")
+        return read_tensors(path) if path.exists() else None
+
+    def keep_tensors(self, kind: str, key: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        """Keep tensors under a key."""
+        write_tensors(self._path(kind, key, "safetensors"), dict(tensors))
+
+    def find_record(self, kind: str, key: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The record of a key, or None."""
+        path = self._path(kind, key, "json")
+        if not path.exists():
+            return None
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return record
+
+    def keep_record(self, kind: str, key: Mapping[str, Any], record: Mapping[str, Any]) -> None:
+        """Keep a record under a key, the key with it."""
+        text = json.dumps({"key": key} | dict(record), indent=1, sort_keys=True) + "\n"
+        write_atomic(self._path(kind, key, "json"), text.encode())
+
+    def _path(self, kind: str, key: Mapping[str, Any], ending: str) -> Path:
+        digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+        return make_folder(self._folder / kind) / f"{digest[:24]}.{ending}"
+
+
+def code_sha256(places: Iterable[str]) -> str:
+    """A hash of source files: of each place below the repository's root, a file or a folder with all below it."""
+    digest = hashlib.sha256()
+    for place in sorted(places):
+        path = ROOT / place
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            digest.update(file.relative_to(ROOT).as_posix().encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.quality import store as store_module
+from benchmarks.quality.store import Store, code_sha256
+
+
+def test_tensors_are_made_once_for_a_key(tmp_path: Path) -> None:
+    made: list[int] = []
+
+    def make() -> dict[str, torch.Tensor]:
+        made.append(1)
+        return {"hu": torch.full((2,), float(len(made)))}
+
+    store = Store(tmp_path / "kept")
+    first = store.tensors("heads", {"person": "01"}, make)
+    again = Store(tmp_path / "kept").tensors("heads", {"person": "01"}, make)
+    other = store.tensors("heads", {"person": "02"}, make)
+    assert torch.equal(first["hu"], again["hu"])
+    assert not torch.equal(first["hu"], other["hu"])
+    assert len(made) == 2
+
+
+def test_a_record_is_found_by_equal_keys_alone(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.keep_record("results", {"method": "ridge", "seed": 1}, {"psnr_db": 25.0})
+    found = store.find_record("results", {"seed": 1, "method": "ridge"})
+    assert found is not None
+    assert found["psnr_db"] == 25.0
+    assert store.find_record("results", {"method": "ridge", "seed": 2}) is None
+    assert store.find_tensors("results", {"method": "ridge", "seed": 1}) is None
+
+
+def test_the_hash_of_code_follows_contents_and_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "ROOT", tmp_path)
+    (tmp_path / "wing").mkdir()
+    (tmp_path / "wing" / "a.py").write_text("x = 1\n")
+    before = code_sha256(("wing",))
+    assert code_sha256(("wing", "wing")) != before
+    (tmp_path / "wing" / "notes.md").write_text("no code")
+    assert code_sha256(("wing",)) == before
+    (tmp_path / "wing" / "a.py").rename(tmp_path / "wing" / "b.py")
+    renamed = code_sha256(("wing",))
+    (tmp_path / "wing" / "b.py").write_text("x = 2\n")
+    assert len({before, renamed, code_sha256(("wing",))}) == 3

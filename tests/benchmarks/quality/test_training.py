@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.quality import methods, training
+from benchmarks.quality.cohort import Fold
+from benchmarks.quality.federation import train_federated
+from benchmarks.quality.methods import LOCAL, Runner
+from benchmarks.quality.pictures import write_page
+from benchmarks.quality.store import Store
+from benchmarks.quality.studies import NETWORKS, study_of
+from client.archive import Case
+from common.geometry import Geometry, Grid
+from common.study import DiscriminatorSettings, GeneratorSettings, Networks, Study
+
+
+@pytest.fixture
+def tiny() -> Study:
+    """The federation's study on a grid that trains in a moment."""
+    study = study_of("lifting GAN + consistency", 1, 4, rounds=2)
+    networks = Networks(
+        generator=GeneratorSettings(width_2d=4, width_3d=4, stages_3d=1, consistency_steps=1),
+        discriminator=DiscriminatorSettings(width=4),
+    )
+    grid, geometry = Grid(shape=(16, 16, 16), voxel_mm=14.4), Geometry(detector_shape=(16, 16), pixel_mm=24.0)
+    return study.model_copy(update={"grid": grid, "geometry": geometry, "networks": networks})
+
+
+def small(case: Case) -> Case:
+    volume = torch.nn.functional.avg_pool3d(torch.from_numpy(case.volume_hu).float()[None, None], 4)[0, 0]
+    integrals = torch.nn.functional.avg_pool2d(torch.from_numpy(case.integrals)[None], 8)[0]
+    return replace(case, volume_hu=volume.to(torch.int16).numpy(), integrals=integrals.numpy())
+
+
+@pytest.mark.parametrize("network", list(NETWORKS))
+def test_every_network_of_the_table_is_a_study(network: str) -> None:
+    study = study_of(network, 3, 100)
+    assert study.optimisation.seed == 3
+    assert study.optimisation.steps_per_round * study.federation.rounds == 100
+    plays = study.optimisation.adversarial_weight > 0
+    assert plays == ("GAN" in network)
+
+
+def test_three_sites_train_through_the_real_round_loop(tiny: Study, fold: Fold) -> None:
+    sites = {name: [small(case) for case in cases[:2]] for name, cases in fold.sites.items()}
+    rounds: list[int] = []
+    trained = train_federated(tiny, sites, rounds.append)
+    alone = training.train(tiny, sites["01"], lambda _: None)
+    assert rounds == [1, 2]
+    assert trained.steps == alone.steps == 4
+    assert trained.cpu_s > 0
+    assert any(not torch.equal(trained.weights[name], alone.weights[name]) for name in alone.weights)
+
+
+def test_a_result_is_computed_once_and_read_back(fold: Fold, tmp_path: Path) -> None:
+    said: list[str] = []
+    runner = Runner(fold, Store(tmp_path), 1, 5.0, said.append)
+    assert runner.result("mean volume", only_known=True) is None
+    first = runner.result("mean volume")
+    again = Runner(fold, Store(tmp_path), 1, 5.0, said.append).result("mean volume")
+    assert first == again
+    assert len(said) == 1
+    assert first is not None
+    assert len(first.poses) == len(fold.truths_hu)
+    kept = runner.predictions("mean volume")
+    assert kept is not None
+    assert kept.shape == fold.truths_hu.shape
+
+
+def test_a_site_alone_does_not_exist_where_its_person_is_held_out(fold: Fold, tmp_path: Path) -> None:
+    assert Runner(fold, Store(tmp_path), 1, 5.0, lambda _: None).result(f"{LOCAL}{fold.person}") is None
+
+
+def test_what_is_compared_with_the_federation_takes_its_steps(
+    fold: Fold, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, tuple[Study, int]] = {}
+
+    def note(name: str, study: Study, cases: int) -> training.Trained:
+        asked[name] = (study, cases)
+        return training.Trained(study, {}, study.optimisation.steps_per_round * study.federation.rounds, 1.0)
+
+    current = ""
+    monkeypatch.setattr(methods, "steps_within", lambda *_: 47)
+    monkeypatch.setattr(methods, "train", lambda study, cases, _: note(current, study, len(cases)))
+    monkeypatch.setattr(methods, "train_federated", lambda study, sites, _: note(current, study, len(sites)))
+    monkeypatch.setattr(training.Trained, "predict", lambda self, integrals: fold.truths_hu)
+    runner = Runner(fold, Store(tmp_path), 1, 5.0, lambda _: None)
+    found = {}
+    for current in (methods.FEDERATED_AS, methods.FEDERATED, f"{LOCAL}01", methods.CENTRALISED):
+        found[current] = runner.result(current)
+    steps = {name: result.steps for name, result in found.items() if result is not None}
+    assert steps == {methods.FEDERATED_AS: 47, methods.FEDERATED: 40, f"{LOCAL}01": 40, methods.CENTRALISED: 120}
+    assert asked[methods.FEDERATED][0].federation.rounds == 4
+    assert asked[f"{LOCAL}01"][1] == 4
+    assert asked[methods.CENTRALISED][1] == len(fold.cases)
+
+
+def test_a_page_of_slices_is_written(fold: Fold, tmp_path: Path) -> None:
+    write_page("A head", {"truth": fold.truths_hu[0], "other": fold.truths_hu[1]}, tmp_path / "page.png")
+    assert (tmp_path / "page.png").read_bytes().startswith(b"\x89PNG")
