@@ -51,7 +51,7 @@ def cohort(
     """Check the archive, build the cases, and write the cohort page. Nothing leaves the site."""
     from client.cohort_command import place_of, show_cohort, show_whereabouts, study_of
 
-    place = place_of(settings, folder, state)
+    place = place_of(settings, folder, state, refresh=whereis is None)
     if whereis is not None:
         show_whereabouts(place, whereis)
     else:

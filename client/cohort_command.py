@@ -13,8 +13,9 @@ from rich.table import Table
 
 from client.archive import MENDS, REASONS, CohortProgress, Findings, VerdictCode, cohort_counts, examine, whereabouts
 from client.cohort_page import write_cohort_page
+from client.pacs import PacsProgress
 from client.settings import SiteSettings
-from client.source import archive_folder
+from client.source import archive_folder, archive_place
 from common.errors import ExitCode, Refusal
 from common.study import Study
 
@@ -35,18 +36,23 @@ class CohortPlace:
     state: Path
 
 
-def place_of(settings: Path | None, folder: Path | None, state: Path | None) -> CohortPlace:
+def place_of(settings: Path | None, folder: Path | None, state: Path | None, *, refresh: bool) -> CohortPlace:
     """The place that a settings file names, or a folder and a state folder.
 
+    Args:
+        settings, folder, state: either the first, or the other two.
+        refresh: whether to retrieve first what is new at a PACS.
+
     Raises:
-        Refusal: ``SETTINGS_INVALID`` if neither or both are given, or the settings are wrong.
+        Refusal: ``SETTINGS_INVALID`` if neither or both are given, or the settings are wrong; or what
+            :func:`client.source.archive_folder` refuses.
     """
     if (settings is None) == (folder is None or state is None):
         mend = "give --settings FILE, or FOLDER with --state DIR"
         raise Refusal(ExitCode.SETTINGS_INVALID, "which archive is not clear", where="tomoray-site cohort", mend=mend)
     if settings is not None:
         site = SiteSettings.from_toml(settings)
-        return CohortPlace(archive_folder(site), site.state)
+        return CohortPlace(_retrieved(site) if refresh else archive_place(site), site.state)
     assert folder is not None and state is not None  # noqa: S101 - tells the type checker what was just checked
     return CohortPlace(folder.resolve(), state.resolve())
 
@@ -104,10 +110,25 @@ def show_whereabouts(place: CohortPlace, pseudonym: str) -> None:
         print("".join(shown))
 
 
-def _examined(place: CohortPlace, study: Study, workers: int | None) -> Findings:
+def _retrieved(site: SiteSettings) -> Path:
+    with _progress() as bar:
+        series = bar.add_task("PACS", total=None)
+
+        def advance(progress: PacsProgress) -> None:
+            what = f"series of the PACS, {progress.objects} objects retrieved"
+            bar.update(series, completed=progress.done, total=progress.total or None, description=what)
+
+        return archive_folder(site, advance)
+
+
+def _progress() -> Progress:
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    return Progress(*columns, console=console, disable=not console.is_terminal)
+
+
+def _examined(place: CohortPlace, study: Study, workers: int | None) -> Findings:
+    with _progress() as bar:
         cases = bar.add_task("archive", total=None)
 
         def advance(progress: CohortProgress) -> None:

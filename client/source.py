@@ -6,11 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from client.archive import SECRET_NAME, site_pseudonyms
-from client.pacs import PacsProgress, synchronise
+from client.pacs import PacsProgress, copy_of, synchronise
 from client.settings import SiteSettings
 from common.files import make_folder
 
 PACS_NAME = "pacs"
+
+
+def archive_place(settings: SiteSettings) -> Path:
+    """The folder of DICOM as it is now: nothing is retrieved, so the copy of a PACS may be old or missing."""
+    source = settings.source
+    return source if isinstance(source, Path) else copy_of(settings.state / PACS_NAME)
 
 
 def archive_folder(settings: SiteSettings, progress: Callable[[PacsProgress], None] | None = None) -> Path:

@@ -1,6 +1,7 @@
 """A PACS over DICOMweb as the site's archive: its head CT, kept here without what names a patient."""
 
 from client.pacs.settings import PacsSettings
+from client.pacs.store import copy_of
 from client.pacs.sync import PacsProgress, synchronise
 
-__all__ = ["PacsProgress", "PacsSettings", "synchronise"]
+__all__ = ["PacsProgress", "PacsSettings", "copy_of", "synchronise"]

@@ -15,6 +15,7 @@ from client.pacs.search import FoundSeries
 from common.files import disk_refusals, make_folder, sync, write_atomic
 
 KeyedName = Callable[..., str]
+_ARCHIVE = "archive"
 _SUFFIX = ".dcm"
 
 
@@ -41,7 +42,7 @@ class PacsStore:
 
     def __init__(self, folder: Path, name: KeyedName) -> None:
         self._name = name
-        self.archive = make_folder(folder / "archive")
+        self.archive = make_folder(copy_of(folder))
         self._incoming = make_folder(folder / "incoming")
         self._marker = folder / "complete.json"
         self._temporary = folder / "temporary"
@@ -141,6 +142,11 @@ class PacsStore:
                         shutil.rmtree(path)
                         lost += folder == self.archive
         return lost
+
+
+def copy_of(folder: Path) -> Path:
+    """The folder of whole series, in the place of a site's copy."""
+    return folder / _ARCHIVE
 
 
 def _objects(folder: Path) -> set[str]:
