@@ -8,17 +8,21 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any, final
 
-from client.pacs.connection import PacsConnection
+from client.pacs.connection import PacsConnection, Withheld
 from client.pacs.patience import Patience
 from client.pacs.settings import PacsSettings
 from common.errors import ExitCode, Refusal
 
 PAGE = 200
 MOST_FOUND = 200_000
-MOST_INSTANCES = 10_000
+MOST_INSTANCES = 20_000
 _UID = re.compile(r"[0-9]+(\.[0-9]+)+")
 _LONGEST_UID = 64
 _STUDY, _SERIES, _INSTANCE, _COUNT = "0020000D", "0020000E", "00080018", "00201209"
+
+
+class _TooMany(Exception):
+    """More entries than any search or series should have."""
 
 
 @final
@@ -44,31 +48,46 @@ def search_series(settings: PacsSettings, connection: PacsConnection, patience: 
         Stopped: if the work was ended meanwhile.
     """
     found: dict[str, FoundSeries] = {}
-    for filters in _filters(settings):
-
-        def page(offset: int, filters: dict[str, str] = filters) -> list[Any]:
-            return patience.ask(lambda: connection.find_series(filters, PAGE, offset))
-
-        for entry in _entries(page, _SERIES, MOST_FOUND, settings.url):
-            study, series = _uid(entry, _STUDY), _uid(entry, _SERIES)
-            if study and series:
-                found[series] = FoundSeries(study, series, _count(entry))
+    try:
+        for filters in _filters(settings):
+            found |= _found(settings, filters, connection, patience)
+    except _TooMany:
+        what, mend = f"the PACS finds more than {MOST_FOUND} series", "narrow the search by body_part or study_dates"
+        raise Refusal(ExitCode.PACS_REFUSED, what, where=settings.url, mend=mend) from None
     return tuple(found.values())
+
+
+def _found(
+    settings: PacsSettings, filters: dict[str, str], connection: PacsConnection, patience: Patience
+) -> dict[str, FoundSeries]:
+    """The series of one search by their UIDs."""
+
+    def page(offset: int) -> list[Any]:
+        return patience.ask(lambda: connection.find_series(filters, PAGE, offset))
+
+    found: dict[str, FoundSeries] = {}
+    for entry in _entries(page, _SERIES, MOST_FOUND, settings.url):
+        study, series = _uid(entry, _STUDY), _uid(entry, _SERIES)
+        if study and series:
+            found[series] = FoundSeries(study, series, _count(entry))
+    return found
 
 
 def series_instances(found: FoundSeries, connection: PacsConnection, patience: Patience, where: str) -> tuple[str, ...]:
     """SOP Instance UIDs of a series.
 
     Raises:
-        Withheld: if the PACS does not have it any more.
+        Withheld: if the PACS does not have it any more, or it has too many.
         Refusal, Stopped: as :func:`search_series`.
     """
 
     def page(offset: int) -> list[Any]:
         return patience.ask(lambda: connection.find_instances(found.study, found.series, PAGE, offset))
 
-    uids = (_uid(entry, _INSTANCE) for entry in _entries(page, _INSTANCE, MOST_INSTANCES, where))
-    return tuple(dict.fromkeys(uid for uid in uids if uid))
+    try:
+        return tuple(_uid(entry, _INSTANCE) for entry in _entries(page, _INSTANCE, MOST_INSTANCES, where))
+    except _TooMany:
+        raise Withheld from None
 
 
 def _filters(settings: PacsSettings) -> Iterator[dict[str, str]]:
@@ -93,8 +112,7 @@ def _entries(page: Callable[[int], list[Any]], key: str, most: int, where: str) 
                 yield entry
         asked += len(entries)
         if len(seen) > most or asked > 2 * most:
-            what, mend = f"the PACS finds more than {most}", "narrow the search by body_part or study_dates"
-            raise Refusal(ExitCode.PACS_REFUSED, what, where=where, mend=mend)
+            raise _TooMany
         if len(seen) == before:
             # The same again: it pays no heed to the offset, and all is known if it paid none to the limit either.
             if len(entries) != PAGE:

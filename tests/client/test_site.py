@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from client.gate import Approvals
+from client.pacs import PacsProgress
 from client.settings import SiteSettings
 from client.site import Site
 from common.errors import ExitCode, Refusal
@@ -56,3 +57,11 @@ def test_a_site_without_any_cohort_does_not_start(site: Site, study: Study, monk
     with pytest.raises(Refusal) as caught:
         site._works(Approvals({study.sha256: study}))
     assert caught.value.code is ExitCode.COHORT_TOO_SMALL
+
+
+def test_a_site_that_is_stopped_retrieves_no_further(site: Site) -> None:
+    site._on_pacs(PacsProgress(1, 9, 40))
+    site._stop.set()
+    with pytest.raises(Refusal, match="what was retrieved is kept") as caught:
+        site._on_pacs(PacsProgress(2, 9, 80))
+    assert caught.value.code is ExitCode.INTERRUPTED
