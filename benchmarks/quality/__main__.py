@@ -76,20 +76,21 @@ def main(
 
 def _show_findings(console: Console, runner: Runner) -> dict[str, Any]:
     figures: dict[str, Any] = {}
-    rows = []
-    for name in (tables.STRONGEST, tables.BEST):
-        predict = runner.predictor(name)
-        if predict is None:
-            continue
-        for what, found in (
-            ("bleed, radius mm", lesions.bleeds(runner.fold, predict)),
-            ("ventricles, size", lesions.ventricles(runner.fold, predict)),
-        ):
-            smallest = lesions.smallest_seen(found)
-            told = [f"{one.size:g}: {one.shown_hu:.1f} of {one.true_hu:.0f} HU, CNR {one.cnr:.1f}" for one in found]
-            rows.append([name, what, "never" if smallest is None else f"{smallest:g}", "; ".join(told)])
-            figures[f"{name}, {what}"] = [asdict(one) for one in found]
-    show(console, f"Findings in head {runner.fold.person}", ["method", "finding", "seen from", "shown"], rows)
+    for what, measure, sizes in (
+        ("bleed, radius in mm", lesions.bleeds, lesions.BLEED_RADII_MM),
+        ("ventricles, relative size", lesions.ventricles, lesions.VENTRICLE_SIZES),
+    ):
+        rows = []
+        for name in (tables.STRONGEST, tables.BEST):
+            predict = runner.predictor(name)
+            if predict is not None:
+                found = measure(runner.fold, predict)
+                smallest = lesions.smallest_seen(found)
+                shares = [f"{one.shown_hu / one.true_hu:.0%} / {one.cnr:.1f}" for one in found]
+                rows.append([name, "never" if smallest is None else f"{smallest:g}", *shares])
+                figures[f"{name}, {what}"] = [asdict(one) for one in found]
+        title = f"Head {runner.fold.person}, {what}: share of the true contrast / contrast to noise"
+        show(console, title, ["method", "seen from", *(f"{size:g}" for size in sizes)], rows)
     return figures
 
 

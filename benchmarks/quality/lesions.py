@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import final
@@ -24,6 +25,7 @@ NOISES = 4
 # Rose's criterion for a disc to be seen, and a share of the contrast below which it would be taken for something else.
 SEEN_CNR, SEEN_SHARE = 3.0, 0.25
 _CHANGED_HU = 10.0
+_BESIDE_VOXELS = 3
 
 Predict = Callable[[Tensor], Tensor]
 
@@ -35,9 +37,9 @@ class Shown:
 
     Attributes:
         size: radius in mm of a bleed, size relative to the truth of ventricles.
-        true_hu: mean change of the truth where it changed.
-        shown_hu: mean change of the prediction there.
-        cnr: that change, over its SD from one exposure's noise to the next and over like regions of the same head.
+        true_hu: mean change of the truth where it changed, less that of the brain next to it.
+        shown_hu: the same of the prediction.
+        cnr: that contrast, over its SD from one exposure's noise to the next and over like regions of the same head.
     """
 
     size: float
@@ -90,16 +92,18 @@ def _shown(fold: Fold, predict: Predict, sizes: Sequence[float], changed: Sequen
     for size, hu in zip(sizes, changed, strict=True):
         true_change = on_training_grid(hu).float() - before
         region = true_change.abs() > min(_CHANGED_HU, float(true_change.abs().max()) / 2)
-        weight = true_change * region
-        total = weight.abs().sum()
+        beside = _beside(before, region)
         # Along the truth's own sign, so that what gets darker and what gets brighter add up.
-        changes = (_predictions(projector, hu, predict) - plain) * weight.sign()
-        shown = [float(change[region].mean()) for change in changes]
-        noise = float(((plain - plain.mean(dim=0)) * weight.sign())[:, region].mean(dim=1).std())
+        sign = true_change.sign()
+
+        def contrast(change: Tensor, region: Tensor = region, beside: Tensor = beside, sign: Tensor = sign) -> float:
+            return float((change * sign)[region].mean() - change[beside].mean() * sign[region].mean())
+
+        shown = statistics.fmean(contrast(change) for change in _predictions(projector, hu, predict) - plain)
+        noise = statistics.stdev(contrast(exposure) for exposure in plain)
         spread = _spread_elsewhere(plain[0], before, region)
-        mean = sum(shown) / len(shown)
-        cnr = mean / max((noise**2 + spread**2) ** 0.5, 1e-6)
-        found.append(Shown(size, float(total / region.sum()), mean, cnr))
+        cnr = shown / max((noise**2 + spread**2) ** 0.5, 1e-6)
+        found.append(Shown(size, contrast(true_change), shown, cnr))
     return found
 
 
@@ -108,6 +112,12 @@ def _predictions(projector: Projector, fine_hu: Tensor, predict: Predict) -> Ten
     clean = projector(hu_to_mu(fine_hu, RADIOGRAPH.water_mu_per_mm)[None, None])
     random = torch.Generator().manual_seed(77)
     return predict(add_noise(clean.expand(NOISES, -1, -1, -1), RADIOGRAPH.photons, random))
+
+
+def _beside(truth: Tensor, region: Tensor) -> Tensor:
+    """The soft tissue around a region, as far as three voxels from it."""
+    near = torch.nn.functional.max_pool3d(region.float()[None, None], 2 * _BESIDE_VOXELS + 1, 1, _BESIDE_VOXELS)[0, 0]
+    return (near > 0) & ~region & (soft_tissue(truth) > 0.9)
 
 
 def _spread_elsewhere(predicted: Tensor, truth: Tensor, region: Tensor) -> float:

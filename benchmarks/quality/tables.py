@@ -81,7 +81,8 @@ def goals(results: Results, persons: Sequence[str]) -> list[Goal]:
 
     def gain(name: str, differences: Sequence[float], least: float, unit: str = " dB") -> Goal:
         mean = statistics.fmean(differences)
-        return Goal(name, f"{mean:+.3g}{unit} (goal {least:+g})", mean >= least)
+        told = "not run" if math.isnan(mean) else f"{mean:+.3g}{unit}"
+        return Goal(name, f"{told} (goal {least:+g})", mean >= least)
 
     over_ridge = gains(BEST, STRONGEST, "psnr_db")
     every = all(difference > 0 for difference in over_ridge)
