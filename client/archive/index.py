@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate, chain, repeat
+from itertools import accumulate
 from operator import add
 from pathlib import Path
 from typing import final
@@ -202,15 +202,17 @@ class _Kept:
         if self._has_odd_positions:
             pairs = zip(kinds, positions, strict=True)
             positions = [position if kind.position is None else kind.position for kind, position in pairs]
-        files: Iterable[tuple[str, int, int]] = zip(
-            listing.names, listing.sizes_bytes, listing.modified_ns, strict=True
-        )
+        names, sizes_bytes, modified_ns = listing.names, listing.sizes_bytes, listing.modified_ns
         counts = self.counts[first:last]
         if counts.count(1) != len(counts):
-            files = chain.from_iterable(repeat(file, count) for file, count in zip(files, counts, strict=True))
-        own = zip(self._instances[part], positions, self._numbers[part], self._frames[part], strict=True)
-        fields = map(add, map(add, files, own), [kind.shared for kind in kinds])
-        headers = list(map(SliceHeader._make, map(add, repeat((listing.folder,)), fields)))
+            places = [place for place, count in enumerate(counts) for _ in range(count)]
+            names = [names[place] for place in places]
+            sizes_bytes = [sizes_bytes[place] for place in places]
+            modified_ns = [modified_ns[place] for place in places]
+        folders = [listing.folder] * len(names)
+        said = (self._instances[part], positions, self._numbers[part], self._frames[part])
+        own = zip(folders, names, sizes_bytes, modified_ns, *said, strict=True)
+        headers = list(map(SliceHeader._make, map(add, own, [kind.shared for kind in kinds])))
         return [kind.owner for kind in kinds], headers
 
 
