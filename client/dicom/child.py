@@ -40,7 +40,7 @@ class ChildLost(Exception):
 
 @final
 class ReaderChild:
-    """One reading process.
+    """One reading process; ``confined`` says whether its kernel keeps it from opening files.
 
     Args:
         limits: what it may use.
@@ -58,7 +58,7 @@ class ReaderChild:
             # Also runs at the interpreter's exit: no child outlives its owner, and none is left unwaited.
             self._end = weakref.finalize(self, _end, os.getpid(), self._channel, self._process)
             try:
-                self.receive(Ready, limits.start_seconds)
+                self.confined = self.receive(Ready, limits.start_seconds).confined
             except ChildLost as error:
                 self.close()
                 if attempt == _STARTS - 1:

@@ -66,6 +66,11 @@ class Reader:
         """The process that reads at the moment, if one was started."""
         return None if self._child is None else self._child.pid
 
+    @property
+    def is_confined(self) -> bool:
+        """Whether the process that reads at the moment can open no file; older kernels cannot keep it from that."""
+        return self._child is not None and self._child.confined
+
     def close(self) -> None:
         """End the process. Reading again starts another."""
         if self._child is not None:

@@ -16,6 +16,7 @@ from typing import Annotated, BinaryIO
 import numpy as np
 from pydantic import Field, TypeAdapter
 
+from client.dicom.confinement import confine_this_process
 from client.dicom.layout import pixel_layout
 from client.dicom.limits import allow_processor_seconds, limit_this_process
 from client.dicom.parsing import image_headers
@@ -51,8 +52,9 @@ def main(arguments: Sequence[str]) -> None:
     seconds = float(arguments[3])
     pixels = PixelReader()
     limit_this_process(memory_bytes, descriptors, parent)
+    confined = confine_this_process()
     channel = socket.socket(fileno=0)
-    send(channel, Ready())
+    send(channel, Ready(confined=confined))
     while (received := receive_request(channel)) is not None:
         content, files = received
         request = _REQUEST.validate_json(content)

@@ -105,9 +105,14 @@ class LayoutRequest(_Message):
 
 @final
 class Ready(_Message):
-    """The first thing the process says."""
+    """The first thing the process says.
+
+    Attributes:
+        confined: whether it can open no file and reach no other process, as the kernel lets it promise.
+    """
 
     ready: Literal[True] = True
+    confined: bool = False
 
 
 @final

@@ -207,6 +207,47 @@ def test_the_process_is_limited_before_it_reads(ct, head_like, tmp_path):
     assert b"PASSWORD" not in environment
 
 
+CONFINED = """
+import os, pathlib, socket, sys
+from client.dicom.confinement import confine_this_process
+from client.dicom.limits import limit_this_process
+limit_this_process(1 << 30, 64, os.getppid())
+held = open(sys.argv[1], "rb")
+if not confine_this_process():
+    sys.exit(3)
+for path in (sys.argv[1], "/etc/passwd", "/proc/self/environ"):
+    try: open(path, "rb")
+    except PermissionError: continue
+    sys.exit(1)
+try: pathlib.Path(sys.argv[1]).unlink()
+except PermissionError: pass
+try: socket.create_connection(("127.0.0.1", 9), 1)
+except PermissionError: pass
+except OSError: sys.exit(2)
+sys.exit(held.read(2) != b"ab")
+"""
+
+
+def test_a_confined_process_opens_nothing_and_reads_what_it_holds(reader, ct, head_like, tmp_path):
+    (tmp_path / "a").write_bytes(b"ab")
+    done = subprocess.run([sys.executable, "-c", CONFINED, str(tmp_path / "a")], check=False)
+    list(reader.headers([ct.save(tmp_path / "b", ct.object(head_like[0]))]))
+    assert reader.is_confined is (done.returncode != 3)
+    if done.returncode == 3:
+        pytest.skip("this kernel has no Landlock")
+    assert done.returncode == 0
+    assert (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize("charset", ["ISO_IR 192", "ISO_IR 100", "ISO_IR 144", "GB18030", "\\ISO 2022 IR 87"])
+def test_texts_of_every_character_set_are_read_by_a_confined_process(reader, ct, head_like, tmp_path, charset):
+    text = {"ISO_IR 100": "Müller", "ISO_IR 144": "Люкceмбypг"}.get(charset, "山田")
+    path = ct.save(tmp_path / "a", ct.object(head_like[0], SpecificCharacterSet=charset.split("\\"), Manufacturer=text))
+    (answer,) = reader.headers([path])
+    assert answer.images == in_this_process(path)
+    assert answer.images[0].manufacturer == text.upper()
+
+
 def test_the_process_never_loads_what_it_does_not_need():
     code = "import sys, client.dicom.reader_process; sys.exit('torch' in sys.modules or 'scipy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
