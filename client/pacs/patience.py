@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar, final
 
-from client.pacs.connection import ServerFault, Stopped, Unavailable
+from client.pacs.session import ServerFault, Stopped, Unavailable
 from common.errors import ExitCode, Refusal
 
 FIRST_WAIT_SECONDS = 0.25

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any, final
 
-from client.pacs.connection import PacsConnection, Withheld
+from client.pacs.connection import PacsConnection
 from client.pacs.patience import Patience
+from client.pacs.session import Withheld
 from client.pacs.settings import PacsSettings
 from common.errors import ExitCode, Refusal
 

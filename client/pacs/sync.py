@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TypeVar, final
 
 from client.dicom import Fault, Identity, NotWritable, ObjectReader, deidentified
-from client.pacs.connection import PacsConnection, ServerFault, Stopped, Withheld, silent_libraries
+from client.pacs.connection import PacsConnection, silent_libraries
 from client.pacs.patience import MOST_SERVER_FAULTS, Patience
 from client.pacs.search import FoundSeries, search_series, series_instances
+from client.pacs.session import ServerFault, Stopped, Withheld
 from client.pacs.settings import PacsSettings
 from client.pacs.store import KeyedName, PacsStore
 from common.errors import ExitCode, Refusal

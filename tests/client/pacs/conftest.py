@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from email.message import Message
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ import pytest
 import requests
 from pydicom.uid import generate_uid
 
+from client.dicom import Fault, ObjectReader
 from client.pacs import PacsSettings
-from tests.client.pacs.hostile import Answer, HostileServer
+from tests.client.pacs.hostile import INSTANCE, SERIES, STUDY, Answer, HostileServer
 from tests.client.pacs.orthanc import PLUGIN, Orthanc, Sent, basic_authorization, contents, file_bytes, image_object
 
 
@@ -57,6 +59,7 @@ def fill(tmp_path: Path) -> Callable[..., Sent]:
 KILLED_SYNC = """
 import json, os, signal, sys
 from pathlib import Path
+from client.dicom import Fault, ObjectReader
 from client.pacs import PacsSettings
 from client.pacs.store import PacsStore
 from client.pacs import synchronise
@@ -137,3 +140,26 @@ def hostile(tmp_path: Path) -> Iterator[Callable[[Callable[[str, Message], Answe
     yield start
     for server in servers:
         server.close()
+
+
+@pytest.fixture(scope="session")
+def reader() -> Iterator[ObjectReader]:
+    with ObjectReader() as reader:
+        # Its process ends with the thread that starts it.
+        assert reader.read(b"\0" * 128 + b"DICM") is Fault.DAMAGED
+        yield reader
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch, reader: ObjectReader) -> None:
+    """One reading process for all of these tests, and short waits."""
+    monkeypatch.setattr("client.pacs.sync.ObjectReader", lambda: nullcontext(reader))
+    monkeypatch.setattr("client.pacs.patience.FIRST_WAIT_SECONDS", 0.01)
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> bytes:
+    """The object that is asked for."""
+    dataset = image_object(0, SERIES, STUDY)
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = INSTANCE
+    return file_bytes(dataset, tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import ssl
 import threading
 import time
@@ -11,6 +12,13 @@ from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socketserver import TCPServer
+from typing import Any
+
+import pytest
+
+from client.pacs import PacsSettings, synchronise
+from common.errors import ExitCode, Refusal
+from tests.client.pacs.orthanc import contents, keyed_name
 
 
 @dataclass
@@ -85,3 +93,45 @@ class HostileServer:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+SERIES, STUDY, INSTANCE = "1.2.3.4", "1.2.3.5", "1.2.3.6"
+JSON = {"Content-Type": "application/dicom+json"}
+
+
+def found_json(**values: Any) -> bytes:
+    """One entry of a search's answer."""
+    tags = {"series": "0020000E", "study": "0020000D", "instance": "00080018", "count": "00201209"}
+    return json.dumps([{tags[name]: {"vr": "UI", "Value": [value]} for name, value in values.items()}]).encode()
+
+
+def multipart(*parts: bytes, end: bytes = b"\r\n--b--\r\n") -> Answer:
+    """Objects as WADO-RS gives them."""
+    body = b"".join(b"\r\n--b\r\nContent-Type: application/dicom\r\n\r\n" + part for part in parts)
+    return Answer(
+        content=body + end, headers={"Content-Type": 'multipart/related; type="application/dicom"; boundary=b'}
+    )
+
+
+def one_object_pacs(objects: Callable[[], Answer]) -> Callable[[str, Message], Answer]:
+    """Answers with one series of one object, and for the object as a test says."""
+
+    def answer(path: str, headers: Message) -> Answer:
+        if "offset=0" not in path and "offset" in path:
+            return Answer(content=b"[]", headers=JSON)
+        if path.startswith("/series"):
+            return Answer(content=found_json(series=SERIES, study=STUDY), headers=JSON)
+        if "/instances?" in path:
+            return Answer(content=found_json(instance=INSTANCE), headers=JSON)
+        return objects()
+
+    return answer
+
+
+def refused(settings: PacsSettings, tmp_path: Path, code: ExitCode) -> str:
+    """What a synchronisation refuses; it keeps nothing."""
+    with pytest.raises(Refusal) as caught:
+        synchronise(settings, tmp_path / "pacs", keyed_name)
+    assert caught.value.code is code
+    assert contents(tmp_path / "pacs" / "archive") == {}
+    return str(caught.value)

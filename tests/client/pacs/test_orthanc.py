@@ -15,7 +15,7 @@ from client.dicom import Reader, ReadFile
 from client.pacs import PacsProgress, PacsSettings, synchronise
 from client.pacs.connection import PacsConnection
 from common.errors import ExitCode, Refusal
-from tests.client.pacs.orthanc import PHI, Orthanc, Sent, certified, contents, file_bytes, image_object, keyed_name
+from tests.client.pacs.orthanc import PHI, Orthanc, Sent, contents, file_bytes, image_object, keyed_name
 
 pytestmark = pytest.mark.orthanc
 
@@ -193,15 +193,6 @@ def test_a_silent_pacs_leaves_the_last_complete_copy(
         assert caught.value.code is ExitCode.PACS_UNREACHABLE
 
 
-def test_a_wrong_password_is_refused_at_once(orthanc: Orthanc, fill: Fill, tmp_path: Path) -> None:
-    fill(orthanc, 1)
-    (orthanc.folder / "password").write_text("wrong")
-    with pytest.raises(Refusal) as caught:
-        _sync(orthanc.settings(), tmp_path)
-    assert caught.value.code is ExitCode.PACS_REFUSED
-    assert "does not admit" in caught.value.what and "wrong" not in str(caught.value)
-
-
 def test_a_full_disk_is_named_and_what_is_whole_stays(
     orthanc: Orthanc, fill: Fill, small_disk: Path, tmp_path: Path, retrieved: list[str]
 ) -> None:
@@ -215,35 +206,6 @@ def test_a_full_disk_is_named_and_what_is_whole_stays(
     assert 0 < len(kept) < 16
     assert kept.items() <= undisturbed.items()
     assert contents(small_disk / "pacs" / "temporary") == {}
-
-
-def test_tls_is_verified_and_never_switched_off(
-    orthanc: Orthanc, fill: Fill, tmp_path: Path, door: Callable[..., str]
-) -> None:
-    fill(orthanc, 3)
-    authority, own = certified(tmp_path / "own")
-    stranger, _ = certified(tmp_path / "stranger")
-    url = door(orthanc, certificate=own)
-    assert len(_sync(orthanc.settings(url=url, ca_certificate=authority), tmp_path)) == 3
-    for distrusted in (stranger, None):
-        with pytest.raises(Refusal) as caught:
-            _sync(orthanc.settings(url=url, ca_certificate=distrusted), tmp_path)
-        assert caught.value.code is ExitCode.PACS_REFUSED
-        assert "not trusted" in caught.value.what
-
-
-def test_a_bearer_token_is_sent(orthanc: Orthanc, fill: Fill, tmp_path: Path, door: Callable[..., str]) -> None:
-    fill(orthanc, 3)
-    token = tmp_path / "token"
-    token.touch(0o600)
-    token.write_text("a.bearer-token_1\n")
-    url = door(orthanc, token="a.bearer-token_1")
-    settings = orthanc.settings(user=None, password_file=None, token_file=token, url=url)
-    assert len(_sync(settings, tmp_path)) == 3
-    token.write_text("another")
-    with pytest.raises(Refusal) as caught:
-        _sync(settings, tmp_path)
-    assert caught.value.code is ExitCode.PACS_REFUSED
 
 
 def test_what_was_retrieved_reads_as_the_original_does(orthanc: Orthanc, fill: Fill, tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ class Answers:
         return next(self._left, [])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(given_pages=pages)
 def test_only_uids_and_counts_are_believed(given_pages: list[list[Any]]) -> None:
     patience = Patience(0, threading.Event(), PACS.url)
