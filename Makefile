@@ -9,7 +9,7 @@ BENCH_READY := $(BENCH_VENV)/.ready
 PEERS := itk-rtk itk-twoprojectionregistration torchio roma jaxtyping platformdirs
 PEERS_ALONE := diffdrr nanodrr flashdrr plastimatch
 
-.PHONY: demo test test-fast check bench-projection bench-quality bench-step format clean
+.PHONY: demo test test-fast check fuzz bench-projection bench-cohort bench-quality bench-step format clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -40,6 +40,12 @@ $(BENCH_READY): pyproject.toml constraints.txt constraints-bench.txt
 
 bench-projection: $(BENCH_READY)  ## The projector beside its peers, half an hour; CT=FOLDER adds pictures.
 	$(BENCH_VENV)/bin/python -m benchmarks.projection $(if $(CT),--ct $(CT))
+
+bench-cohort: $(BENCH_READY)  ## Archive to cases beside pydicom, MONAI and SimpleITK, ten minutes; CT=FOLDER adds a real head.
+	$(BENCH_VENV)/bin/python -m benchmarks.cohort $(if $(CT),--ct $(CT))
+
+fuzz: $(READY)  ## N=50000 mutated DICOM files, SECONDS= to stop sooner; CT=FOLDER adds real bad inputs as seeds.
+	$(BIN)/python -m tests.fuzz $(if $(N),--cases $(N)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(CT),--ct $(CT))
 
 bench-quality: $(READY)  ## Networks and baselines on unseen real heads; BUDGET=seconds, SEEDS=count, QUICK=1, CT=FOLDER.
 	$(BIN)/python -m benchmarks.quality --ct $(or $(CT),../shared/data/ct) $(if $(BUDGET),--budget $(BUDGET)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(QUICK),--quick)
