@@ -8,6 +8,7 @@ from torch import Tensor
 
 from common.errors import ExitCode, Refusal
 from common.metrics import body_mask, bone_dice, case_metrics, cosine_similarity, mae_hu, psnr_db, ssim
+from common.regions import enclosed_by_bone
 from common.study import Window
 
 WINDOW = Window(low_hu=-1000.0, high_hu=1500.0)
@@ -185,3 +186,31 @@ def test_volumes_that_are_not_finite_or_not_alike_are_refused(value: float) -> N
             with pytest.raises(Refusal) as refusal:
                 metric(*pair, WINDOW)
             assert refusal.value.code is ExitCode.IMAGE_INVALID
+
+
+def test_intracranial_error_counts_the_brain_inside_bone_alone() -> None:
+    truth = head()
+    brain = (truth >= 0) & (truth <= 80) & enclosed_by_bone(truth)
+    assert int(brain.sum()) > 0
+    found = case_metrics(truth, torch.where(brain, truth + 30, truth), WINDOW)
+    assert found.mae_intracranial_hu == pytest.approx(30.0, abs=1e-3)
+    scalp = (truth == 40.0) & ~brain
+    assert case_metrics(truth, torch.where(scalp, truth + 30, truth), WINDOW).mae_intracranial_hu == 0.0
+    assert case_metrics(truth.clamp(max=40.0), truth, WINDOW).mae_intracranial_hu is None
+
+
+def test_reprojection_is_the_mean_difference_of_the_integrals() -> None:
+    pair = (torch.tensor([[1.0, 2.0], [0.0, 4.0]]), torch.tensor([[1.5, 2.0], [0.0, 3.0]]))
+    assert case_metrics(head(), head(), WINDOW, pair).reprojection == pytest.approx(1.5 / 4)
+    assert case_metrics(head(), head(), WINDOW).reprojection is None
+
+
+def test_sharpness_of_a_perfect_and_of_a_smooth_prediction() -> None:
+    same, smooth = (case_metrics(head(), volume, WINDOW) for volume in (head(), blurred(head())))
+    assert (same.gradient_ratio, same.spectrum_distance_db) == (1.0, 0.0)
+    assert smooth.gradient_ratio < 0.9
+    assert smooth.spectrum_distance_db > 1.0
+
+
+def blurred(volume: Tensor) -> Tensor:
+    return torch.nn.functional.avg_pool3d(volume[None], 3, stride=1, padding=1, count_include_pad=False)[0]

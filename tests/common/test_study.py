@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from common.errors import ExitCode, Refusal
 from common.projection import water_mu_per_mm
-from common.study import RadiographSettings, Study
+from common.study import GeneratorSettings, RadiographSettings, Study
 
 SMALL = """
 name = "small"
@@ -110,3 +110,40 @@ def test_water_attenuates_as_at_the_effective_energy(energy_kev: float) -> None:
 def test_reading_a_study_loads_neither_torch_nor_numba() -> None:
     code = "import sys, common.study; sys.exit(bool({'torch', 'numba'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
+def generator_of(text: str) -> GeneratorSettings:
+    return Study.from_text(f"{SMALL}[networks.generator]\n{text}", where="study.toml").networks.generator
+
+
+def test_a_size_gives_the_widths_and_a_width_given_wins() -> None:
+    sizes = [generator_of(f'size = "{size}"').widths for size in ("small", "base", "large")]
+    assert [(size.width_2d, size.width_3d, size.stages_3d) for size in sizes] == [(16, 16, 3), (16, 32, 4), (32, 48, 4)]
+    mixed = generator_of('size = "large"\nwidth_3d = 8').widths
+    assert (mixed.width_2d, mixed.width_3d, mixed.stages_3d) == (32, 8, 4)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('[networks.generator]\nname = "x2ct"\nwidth_3d = 8\n', "one size"),
+        ('[networks.generator]\nsize = "huge"\n', "size"),
+        ('[networks.generator]\nconsistency_weight = "variance"\n', "needs variance = true"),
+        ("[networks.generator]\nconsistency_steps = 0\ninference_consistency_steps = 5\n", "consistency_steps"),
+        ("[networks.generator]\nvariance = true\n", "likelihood_weight go together"),
+        ("[optimisation]\nlikelihood_weight = 0.1\n", "likelihood_weight go together"),
+        ("[optimisation]\nadversarial_weight = 0.0\nfeature_matching_weight = 1.0\n", "feature_matching_weight"),
+        ("[optimisation]\nema_decay = 1.0\n", "ema_decay"),
+        ('[optimisation]\nadversarial_loss = "wasserstein"\n', "adversarial_loss"),
+    ],
+)
+def test_networks_and_losses_that_do_not_go_together_are_refused(text: str, reason: str) -> None:
+    with pytest.raises(Refusal, match=reason) as caught:
+        Study.from_text(SMALL + text, where="study.toml")
+    assert caught.value.code is ExitCode.STUDY_INVALID
+
+
+def test_uniform_consistency_may_work_outside_training_alone() -> None:
+    text = 'consistency_weight = "uniform"\nconsistency_steps = 0\ninference_consistency_steps = 20'
+    assert generator_of(text).steps_outside_training == 20
+    assert generator_of("consistency_steps = 3").steps_outside_training == 3

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from client.archive import Case
+from client.learning import LocalTrainer
+from client.learning.adversary import Adversary
+from client.learning.samples import Batch, Samples
+from common.exchange import weights_of
+from common.networks import build_generator, load_parameters
+from common.study import Study
+
+Tiny = Callable[..., Study]
+MakeCases = Callable[..., list[Case]]
+CPU = torch.device("cpu")
+
+
+def first_batch(study: Study, cases: list[Case]) -> Batch:
+    return next(iter(Samples(study, cases, 1)))
+
+
+def test_fedprox_adds_mu_times_the_way_from_the_broadcast_to_the_gradient(tiny: Tiny, make_cases: MakeCases) -> None:
+    grads = []
+    for weight in (0.0, 0.5):
+        study = tiny(proximal_weight=weight, gradient_clip=1e9, adversarial_weight=0.0)
+        players = Adversary(study, CPU)
+        players.start_round()
+        with torch.no_grad():
+            for parameter in players.generator.parameters():
+                parameter.add_(0.01)
+        assert players.step(first_batch(study, make_cases(study, 2)), 0) is not None
+        grads.append([parameter.grad.clone() for parameter in players.generator.parameters()])
+    for plain, pulled in zip(*grads, strict=True):
+        assert torch.allclose(pulled - plain, torch.full_like(plain, 0.5 * 0.01), atol=1e-5)
+
+
+def test_fedprox_keeps_a_round_nearer_to_its_broadcast(tiny: Tiny, make_cases: MakeCases, tmp_path: Path) -> None:
+    moved = []
+    for weight in (0.0, 100.0):
+        study = tiny(proximal_weight=weight, steps_per_round=4, adversarial_weight=0.0)
+        start = weights_of(build_generator(study))
+        trainer = LocalTrainer(study, make_cases(study, 2), tmp_path / str(weight), CPU)
+        trained = trainer.train_round(1, start, None).generator
+        moved.append(sum(float((trained[name] - start[name]).square().sum()) for name in start))
+    assert moved[1] < 0.9 * moved[0]
+
+
+def test_the_running_average_follows_the_steps_and_is_not_what_is_sent(
+    tiny: Tiny, make_cases: MakeCases, tmp_path: Path
+) -> None:
+    study = tiny(ema_decay=0.5, steps_per_round=1, adversarial_weight=0.0)
+    cases = make_cases(study, 2)
+    start = weights_of(build_generator(study))
+    first = LocalTrainer(study, cases, tmp_path, CPU).train_round(1, start, None)
+    # Another process goes on where this one ended.
+    second = LocalTrainer(study, cases, tmp_path, CPU).train_round(2, first.generator, None)
+    assert first.averaged is not None and second.averaged is not None
+    for name, tensor in second.averaged.items():
+        assert torch.equal(first.averaged[name], first.generator[name])
+        assert torch.allclose(tensor, 0.5 * (first.generator[name] + second.generator[name]), atol=1e-7)
+    assert any(not torch.equal(second.averaged[name], second.generator[name]) for name in start)
+
+
+def test_without_a_decay_there_is_no_average(tiny: Tiny, make_cases: MakeCases, tmp_path: Path) -> None:
+    study = tiny(steps_per_round=1, adversarial_weight=0.0)
+    outcome = LocalTrainer(study, make_cases(study, 2), tmp_path, CPU).train_round(
+        1, weights_of(build_generator(study)), None
+    )
+    assert outcome.averaged is None
+
+
+def test_the_ramp_scales_the_adversarial_term(tiny: Tiny, make_cases: MakeCases) -> None:
+    study = tiny(adversarial_from_step=0, adversarial_ramp_steps=3, adversarial_weight=0.4)
+    for step, weight in ((0, 0.1), (1, 0.2), (5, 0.4)):
+        losses = Adversary(study, CPU).step(first_batch(study, make_cases(study, 2)), step)
+        assert losses is not None and losses.adversarial is not None
+        rest = losses.reconstruction + study.optimisation.reprojection_weight * losses.reprojection
+        assert losses.generator == pytest.approx(rest + weight * losses.adversarial, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"adversarial_loss": "hinge"},
+        {"feature_matching_weight": 0.5},
+        {"axis_projection_weight": 1.0},
+        {"brain_weight": 4.0},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+def test_every_option_of_the_objective_changes_what_is_minimised(
+    tiny: Tiny, make_cases: MakeCases, options: dict[str, float]
+) -> None:
+    losses = []
+    for chosen in ({}, options):
+        study = tiny(adversarial_from_step=0, **chosen)
+        batch = first_batch(study, make_cases(study, 2))
+        step = Adversary(study, CPU).step(batch, 0)
+        assert step is not None
+        losses.append(step.generator)
+    assert losses[0] != losses[1]
+
+
+def test_feature_matching_leaves_no_gradient_in_the_discriminator(tiny: Tiny, make_cases: MakeCases) -> None:
+    study = tiny(adversarial_from_step=0, feature_matching_weight=1.0, lr_discriminator=1e-12)
+    players = Adversary(study, CPU)
+    players.step(first_batch(study, make_cases(study, 2)), 0)
+    plain = Adversary(tiny(adversarial_from_step=0, lr_discriminator=1e-12, lr_generator=2e-3), CPU)
+    plain.step(first_batch(study, make_cases(study, 2)), 0)
+    assert players.discriminator is not None and plain.discriminator is not None
+    pairs = zip(players.discriminator.parameters(), plain.discriminator.parameters(), strict=True)
+    assert all(torch.equal(a.grad, b.grad) for a, b in pairs)
+
+
+def test_the_variance_learns_where_the_generator_errs(tiny: Tiny, make_cases: MakeCases, tmp_path: Path) -> None:
+    base = tiny(steps_per_round=40, adversarial_weight=0.0, lr_generator=1e-2)
+    document = base.model_dump()
+    document["networks"]["generator"] |= {"variance": True}
+    document["optimisation"]["likelihood_weight"] = 0.1
+    study = Study.model_validate(document)
+    cases = make_cases(study, 4)
+    trainer = LocalTrainer(study, cases, tmp_path, CPU)
+    trained = trainer.train_round(1, weights_of(build_generator(study)), None).generator
+    generator = build_generator(study)
+    load_parameters(generator, trained)
+    batch = first_batch(study, cases)
+    with torch.inference_mode():
+        prediction = generator.predict(batch.integrals / study.radiograph.integral_scale)
+    error = (prediction.raw - batch.target).abs()
+    doubtful = prediction.sd > prediction.sd.quantile(0.8)
+    assert error[doubtful].mean() > 2 * error[~doubtful].mean()
+
+
+def test_a_study_without_an_adversarial_weight_builds_no_discriminator(tiny: Tiny) -> None:
+    assert Adversary(tiny(adversarial_weight=0.0), CPU).discriminator is None
+    assert Adversary(tiny(), CPU).discriminator is not None
