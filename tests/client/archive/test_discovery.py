@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import contextlib
+import gc
+import itertools
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from pathlib import Path
 
 import pydicom
@@ -13,11 +18,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
+from client.archive import discovery
 from client.archive.discovery import Series, discover
+from client.archive.folders import MAXIMUM_DEPTH
 from client.archive.pseudonym import Pseudonyms
 from common.errors import ExitCode, Refusal
 
 NAMES = Pseudonyms(b"k" * 32)
+PHI_ID = "MRN-7741-SECRET"
 
 
 def found_in(folder: Path) -> tuple[Series, ...]:
@@ -73,6 +81,139 @@ def test_pipes_are_passed_over_without_blocking(series, tmp_path):
     series().write(tmp_path, [0])
     os.mkfifo(tmp_path / "pipe")
     assert len(discover(tmp_path, NAMES)) == 1
+
+
+def test_names_of_any_bytes_are_found(series, tmp_path):
+    (source,) = series().write(tmp_path / "plain", [0])
+    odd = [b"new\nline", b"\xff\xfe", b" ", b"-rf", "\N{SNOWMAN}".encode(), b"x" * 255]
+    for name in odd:
+        path = tmp_path / os.fsdecode(b"f" + name[:200]) / os.fsdecode(name)
+        path.parent.mkdir()
+        path.write_bytes(source.read_bytes())
+    index = tmp_path / "state" / "index"
+    for _ in range(2):
+        (found,) = discover(tmp_path, NAMES, index=index)
+        assert {os.fsencode(header.name) for header in found.slices} == {*odd, b"o00000"}
+        assert all(header.path.read_bytes() for header in found.slices)
+
+
+def test_thousands_of_empty_folders_cost_little(series, tmp_path):
+    series().write(tmp_path / "real", [0])
+    for number in range(2000):
+        (tmp_path / f"{number}").mkdir()
+    start = time.process_time()
+    assert len(discover(tmp_path, NAMES)) == 1
+    assert time.process_time() - start < 2
+
+
+def test_nesting_beyond_the_limit_is_passed_over(series, tmp_path):
+    """Built by descriptors: the whole path is longer than the system takes in one piece."""
+    (source,) = series().write(tmp_path / "z", [0])
+    data = source.read_bytes()
+    name, at = "d" * 100, os.open(tmp_path, os.O_RDONLY)
+    for depth in range(1, 80):
+        os.mkdir(name, dir_fd=at)
+        inner = os.open(name, os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = inner
+        if depth in (5, MAXIMUM_DEPTH, MAXIMUM_DEPTH + 1):
+            with os.fdopen(os.open("file", os.O_WRONLY | os.O_CREAT, dir_fd=at), "wb") as stream:
+                stream.write(data)
+    os.close(at)
+    (found,) = discover(tmp_path, NAMES)
+    assert len(found.slices) == 3
+
+
+def test_no_descriptor_is_left_open(series, tmp_path):
+    series().write(tmp_path / "a" / "b", [0])
+    discover(tmp_path, NAMES)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    discover(tmp_path, NAMES)
+
+    def stop(files: int) -> None:
+        raise KeyboardInterrupt
+
+    with contextlib.suppress(KeyboardInterrupt):
+        discover(tmp_path, NAMES, progress=stop)
+    gc.collect()
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+@pytest.mark.parametrize("change", ["gone", "emptied", "replaced", "link", "pipe", "folder"])
+def test_files_that_change_while_they_are_found_cost_only_themselves(series, tmp_path, monkeypatch, change):
+    victim = series().write(tmp_path / "archive", range(3))[1]
+    outside = series(patient_id="outside").write(tmp_path / "outside", [0])[0]
+    real = discovery.open_file
+
+    def changing(name, folder):
+        if name == victim.name and victim.is_file() and not victim.is_symlink():
+            data = victim.read_bytes()
+            victim.unlink()
+            actions = {
+                "gone": lambda: None,
+                "emptied": lambda: victim.write_bytes(b""),
+                "replaced": lambda: victim.write_bytes(data.replace(b"SIEMENS", b"PHILIPS")),
+                "link": lambda: victim.symlink_to(outside),
+                "pipe": lambda: os.mkfifo(victim),
+                "folder": lambda: victim.mkdir(),
+            }
+            actions[change]()
+        return real(name, folder)
+
+    monkeypatch.setattr(discovery, "open_file", changing)
+    index = tmp_path / "index"
+    found = discover(tmp_path / "archive", NAMES, index=index)
+    readable = [item for item in found if not item.unreadable]
+    assert sum(len(item.slices) for item in readable) == (3 if change == "replaced" else 2)
+    assert {item.patient for item in readable} == {NAMES.of("patient", PHI_ID, "")}
+    # What was found meanwhile is not what a settled archive is believed to hold.
+    monkeypatch.setattr(discovery, "open_file", real)
+    assert discover(tmp_path / "archive", NAMES, index=index) == discover(tmp_path / "archive", NAMES)
+
+
+def test_a_folder_swapped_for_a_link_is_not_entered(series, tmp_path):
+    series().write(tmp_path / "archive" / "a", [0])
+    series(patient_id="second").write(tmp_path / "archive" / "b", [0])
+    series(patient_id="outside").write(tmp_path / "outside", [0])
+
+    def swap(files: int) -> None:
+        if files == 1:
+            shutil.rmtree(tmp_path / "archive" / "b")
+            (tmp_path / "archive" / "b").symlink_to(tmp_path / "outside")
+
+    (found,) = discover(tmp_path / "archive", NAMES, progress=swap)
+    assert found.patient == NAMES.of("patient", PHI_ID, "")
+
+
+def test_progress_counts_every_file_seen(series, tmp_path):
+    series().write(tmp_path / "a", range(3))
+    (tmp_path / "notes.txt").write_text("x")
+    seen: list[int] = []
+    discover(tmp_path, NAMES, progress=seen.append)
+    assert seen == [1, 4]
+
+
+def test_slow_storage_is_read_by_several_threads_with_the_same_result(series, tmp_path, monkeypatch):
+    writer = series()
+    writer.write(tmp_path / "a")
+    (tmp_path / "a" / "bad").write_bytes((tmp_path / "a" / "o00003").read_bytes()[:150])
+    alone = discover(tmp_path, NAMES)
+    threads = set()
+    real = discovery.open_file
+
+    def noted(name, folder):
+        threads.add(threading.get_ident())
+        return real(name, folder)
+
+    monkeypatch.setattr(discovery, "open_file", noted)
+    waits = itertools.count(0, discovery.PROBED_FILES)
+    monkeypatch.setattr(discovery, "_waits", lambda: next(waits))
+    assert discover(tmp_path, NAMES, workers=4) == alone
+    assert len(threads) > 1
+    threads.clear()
+    monkeypatch.setattr(discovery, "_waits", lambda: 0)
+    assert discover(tmp_path, NAMES, workers=4) == alone
+    assert len(threads) == 1, "where nothing waits, threads only cost"
 
 
 def test_dicomdirs_are_ignored(series, tmp_path):
