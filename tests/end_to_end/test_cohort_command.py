@@ -220,7 +220,7 @@ def test_settings_name_archive_state_and_study(ran, hospital, small_study, tmp_p
 def test_an_archive_that_is_not_clear_is_refused(given) -> None:
     places = {name: Path(name) if name in given else None for name in ("settings", "folder", "state")}
     with pytest.raises(Refusal, match="FOLDER with --state") as refusal:
-        place_of(**places)
+        place_of(**places, refresh=False)
     assert refusal.value.code is ExitCode.SETTINGS_INVALID
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
+from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from client.archive.alignment import align
@@ -15,7 +16,9 @@ from client.archive.body import find_body
 from client.archive.decoding import AIR_HU, SliceStack, block_mean, decode_stack
 from client.archive.discovery import discover
 from client.archive.pseudonym import Pseudonyms
-from client.archive.verdicts import VerdictCode, judge_alignment, judge_headers
+from client.archive.template import LOWEST_MM, WINDOW_HU
+from client.archive.verdict_codes import VerdictCode
+from client.archive.verdicts import judge_alignment, judge_headers
 from client.archive.volume import Pose, resample
 from common.geometry import Grid
 from common.study import CohortSettings
@@ -128,6 +131,63 @@ def nifti_stack(path):
     origins = np.array([[origin[0] + shift[0], origin[1] + shift[1], origin[2] + i * step[2]] for i in range(len(hu))])
     row, column = np.array([0, step[1] * blocks[1], 0]), np.array([step[0] * blocks[0], 0, 0])
     return SliceStack(hu, origins, row, column, -1000.0, 1500.0)
+
+
+def itk_image(volume, voxel_mm, centre_mm):
+    image = sitk.GetImageFromArray(np.clip(volume, *WINDOW_HU).astype(np.float32))
+    image.SetSpacing((voxel_mm,) * 3)
+    image.SetOrigin([c - (n - 1) / 2 * voxel_mm for c, n in zip(centre_mm, volume.shape[::-1], strict=True)])
+    return image
+
+
+def registered_further(stack, pose):
+    """The pose to which SimpleITK's own rigid registration goes on, and its metric before and after."""
+    grid = Grid(shape=(84, 84, 72), voxel_mm=3.0)
+    template = template_head(grid).astype(np.float32)
+    z = np.broadcast_to(grid.centres_mm(0)[:, None, None], grid.shape)
+    near = ndimage.binary_dilation(template > -100, iterations=5) & (z > LOWEST_MM)
+    body = find_body(stack)
+    around = Grid(shape=(100, 100, 88), voxel_mm=3.0)
+    patient = resample(body.stack, Pose(np.eye(3), pose.centre_mm), around)
+    fixed, moving = itk_image(template, 3.0, (0, 0, 0)), itk_image(patient, 3.0, pose.centre_mm)
+    mask = itk_image(near * 1.0, 3.0, (0, 0, 0)) > 0.5
+    start = sitk.Euler3DTransform()
+    start.SetMatrix(pose.rotation.ravel().tolist())
+    start.SetTranslation(pose.centre_mm.tolist())
+    method = sitk.ImageRegistrationMethod()
+    method.SetMetricAsMattesMutualInformation(32)
+    method.SetMetricFixedMask(mask)
+    method.SetMetricSamplingStrategy(method.REGULAR)
+    method.SetMetricSamplingPercentage(0.3)
+    method.SetInterpolator(sitk.sitkLinear)
+    method.SetOptimizerAsRegularStepGradientDescent(1.0, 0.01, 60)
+    method.SetOptimizerScalesFromPhysicalShift()
+    method.SetInitialTransform(start, inPlace=False)
+    before = method.MetricEvaluate(fixed, moving)
+    found = sitk.Euler3DTransform(method.Execute(fixed, moving).GetNthTransform(0))
+    moved = Pose(np.array(found.GetMatrix()).reshape(3, 3), np.array(found.TransformPoint((0.0, 0.0, 0.0))))
+    return moved, before, method.GetMetricValue()
+
+
+def assert_simpleitk_agrees(stack):
+    pose = aligned(stack).pose
+    moved, before, after = registered_further(stack, pose)
+    angle, distance = apart(pose, moved)
+    assert angle < 2.0
+    assert distance < 3.0
+    # Mutual information is negative and better where it is lower.
+    assert after > 1.15 * before
+
+
+def test_simpleitk_started_from_our_pose_stays_there(heads):
+    assert_simpleitk_agrees(posed(heads[1], (-14.0, 3.0, 4.0), (5.0, -6.0, 4.0))[0])
+
+
+@pytest.mark.real_heads
+def test_simpleitk_started_from_our_pose_of_a_real_head_stays_there(unzipped):
+    folder = unzipped("dicom/02_cptac_lscc_toshiba_head.zip")
+    plan = judge_headers(discover(folder, Pseudonyms(b"k" * 32))[0], CohortSettings())
+    assert_simpleitk_agrees(decode_stack(plan.slices, 2.4))
 
 
 @pytest.fixture(scope="module")
