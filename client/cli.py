@@ -42,9 +42,7 @@ def cohort(
     settings: Annotated[Path | None, typer.Option(help="The site's settings (TOML).")] = None,
     study: Annotated[Path | None, typer.Option(help="Study (TOML); by default the only one in the settings.")] = None,
     state: Annotated[Path | None, typer.Option(help="Private folder for cases and page, with FOLDER.")] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print only the counts that may be reported.")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print only the counts that may be reported.")] = False,
     whereis: Annotated[str | None, typer.Option(help="Print the folder behind a pseudonym instead.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, max=256, help="Processes; by default what pays.")] = None,
 ) -> None:
