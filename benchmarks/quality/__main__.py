@@ -19,6 +19,7 @@ from benchmarks.quality.heads import PERSONS
 from benchmarks.quality.methods import CENTRALISED, METHODS, Result, Runner
 from benchmarks.quality.pictures import write_page
 from benchmarks.quality.store import Store
+from benchmarks.quality.studies import ABLATIONS
 
 QUICK_PERSONS = ("02", "03")
 QUICK_BUDGET_S, BUDGET_S = 60.0, 900.0
@@ -55,7 +56,7 @@ def main(
         fold = build_fold(held_out, ct, store)
         for seed in range(1, seeds + 1):
             runner = Runner(fold, store, seed, budget_s, console.log)
-            for name in METHODS:
+            for name in (*METHODS, *ABLATIONS):
                 result = runner.result(name, only_known=name not in wanted)
                 if result is not None:
                     results[name].setdefault(held_out, []).append(result)

@@ -14,7 +14,7 @@ from benchmarks.quality.cohort import Fold
 from benchmarks.quality.federation import train_federated
 from benchmarks.quality.heads import PERSONS
 from benchmarks.quality.store import Store, code_sha256
-from benchmarks.quality.studies import FEDERATED_AS, NETWORKS, STEPS_PER_ROUND, study_of
+from benchmarks.quality.studies import ABLATIONS, FEDERATED_AS, NETWORKS, STEPS_PER_ROUND, study_of
 from benchmarks.quality.training import Trained, rounds_for, steps_within, train
 from common.metrics import case_metrics
 
@@ -24,6 +24,7 @@ BASELINES = (MEAN, NEAREST, RIDGE, MEAN + CONSISTENT, RIDGE + CONSISTENT)
 FEDERATED, CENTRALISED, LOCAL = "federated, three sites", "centralised, steps x sites", "local only, site "
 LOCALS = tuple(f"{LOCAL}{person}" for person in PERSONS)
 METHODS = (*BASELINES, *NETWORKS, FEDERATED, *LOCALS, CENTRALISED)
+ALONE = {*NETWORKS, *ABLATIONS}
 
 _METRIC_CODE = ("common/metrics.py", "common/regions.py", "common/sharpness.py", "benchmarks/quality/methods.py")
 _BASELINE_CODE = (*cohort.CODE, *_METRIC_CODE, "benchmarks/quality/classical.py", "common/networks/consistency.py")
@@ -149,7 +150,7 @@ class Runner:
 
     def _train(self, method: str) -> Trained:
         fold, seed = self.fold, self._seed
-        if method in NETWORKS:
+        if method in ALONE:
             steps = steps_within(method, seed, fold.cases, self._budget_s)
             return train(study_of(method, seed, steps), fold.cases, lambda _: None)
         # What is compared with the federation takes as many steps as it does.
@@ -168,5 +169,5 @@ class Runner:
         common = {"method": method, "person": self.fold.person}
         if method in BASELINES:
             return common | {"code": code_sha256(_BASELINE_CODE)}
-        code = _NETWORK_CODE if method in NETWORKS else _FEDERATED_CODE
+        code = _NETWORK_CODE if method in ALONE else _FEDERATED_CODE
         return common | {"seed": self._seed, "budget_s": self._budget_s, "code": code_sha256(code)}

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, final
 
 from benchmarks.quality.cohort import GEOMETRY, GRID, RADIOGRAPH
 from common.study import Study
 
-CONSISTENT = {"consistency_steps": 2, "inference_consistency_steps": 20}
-BARE = {"consistency_steps": 0}
 # The discriminator joins after this share of the steps, when there is something to judge.
 ADVERSARIAL_FROM = 0.3
 STEPS_PER_ROUND = 10
 
-LIFTING: Mapping[str, Any] = {"name": "lifting", "size": "small"}
-RECIPE: Mapping[str, Any] = {
+Options = dict[str, Any]
+
+_BARE: Options = {"name": "lifting", "size": "small", "consistency_steps": 0}
+_CONSISTENT: Options = _BARE | {"consistency_steps": 2, "inference_consistency_steps": 20}
+_RECIPE: Options = {
     "batch_size": 2,
     "lr_generator": 1.5e-3,
     "lr_discriminator": 4e-4,
@@ -28,9 +30,9 @@ RECIPE: Mapping[str, Any] = {
     "adversarial_weight": 0.0,
     "mixed_precision": True,
 }
-GAME: Mapping[str, Any] = {"adversarial_weight": 0.02}
+_GAME: Options = _RECIPE | {"adversarial_weight": 0.02}
 # Ying et al., CVPR 2019: least squares 0.1, squared error 10, projections along the axes 10; Adam at 2e-4.
-X2CT: Mapping[str, Any] = {
+_X2CT: Options = _RECIPE | {
     "lr_generator": 2e-4,
     "lr_discriminator": 2e-4,
     "warmup_steps": 0,
@@ -42,33 +44,72 @@ X2CT: Mapping[str, Any] = {
     "axis_projection_weight": 10.0,
     "adversarial_weight": 0.1,
 }
+_VARIANCE: Options = {"variance": True, "consistency_weight": "variance"}
 
-# By name: the generator's settings, what the recipe becomes, and the share of steps after which D joins.
-NETWORKS: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any], float]] = {
-    "lifting": ({**LIFTING, **BARE}, RECIPE, 1.0),
-    "lifting + consistency": ({**LIFTING, **CONSISTENT}, RECIPE, 1.0),
-    "lifting GAN": ({**LIFTING, **BARE}, {**RECIPE, **GAME}, ADVERSARIAL_FROM),
-    "lifting GAN + consistency": ({**LIFTING, **CONSISTENT}, {**RECIPE, **GAME}, ADVERSARIAL_FROM),
-    "X2CT-GAN": ({"name": "x2ct", **BARE}, {**RECIPE, **X2CT}, 0.0),
-}
+
+@final
+@dataclass(frozen=True)
+class Network:
+    """What a method changes in a study.
+
+    Attributes:
+        generator: the study's ``networks.generator``.
+        optimisation: what differs from the study's defaults.
+        joins_at: share of the steps after which the discriminator joins; 1 where there is none.
+        widening: strengths on top of the cohort's own deformations.
+    """
+
+    generator: Options
+    optimisation: Options
+    joins_at: float = 1.0
+    widening: Options = field(default_factory=dict)
+
+
 FEDERATED_AS = "lifting GAN + consistency"
+_OURS = Network(_CONSISTENT, _GAME, ADVERSARIAL_FROM)
+
+NETWORKS: Mapping[str, Network] = {
+    "lifting": Network(_BARE, _RECIPE),
+    "lifting + consistency": Network(_CONSISTENT, _RECIPE),
+    "lifting GAN": Network(_BARE, _GAME, ADVERSARIAL_FROM),
+    FEDERATED_AS: _OURS,
+    "X2CT-GAN": Network({"name": "x2ct", "consistency_steps": 0}, _X2CT, 0.0),
+}
+# One thing changed in the network without the game, to see what matters.
+ABLATIONS: Mapping[str, Network] = {
+    "widened on the fly": Network(
+        _CONSISTENT, _RECIPE, widening={"displacement_mm": 3.0, "scale": 0.05, "rotation_deg": 3.0, "shift_mm": 3.0}
+    ),
+    "variance by likelihood": Network(_CONSISTENT | _VARIANCE, _RECIPE | {"likelihood_weight": 0.02}),
+    "uniform freedom": Network(_CONSISTENT | {"consistency_weight": "uniform"}, _RECIPE),
+    "eight steps unrolled": Network(_CONSISTENT | {"consistency_steps": 8}, _RECIPE),
+    "base size": Network(_CONSISTENT | {"size": "base"}, _RECIPE),
+    "batches of one": Network(_CONSISTENT, _RECIPE | {"batch_size": 1}),
+    "brain weighted": Network(_CONSISTENT, _RECIPE | {"brain_weight": 2.0}),
+    "running average": Network(_CONSISTENT, _RECIPE | {"ema_decay": 0.98}),
+}
+
+
+def network_of(name: str) -> Network:
+    """A network of the table or an ablation."""
+    return NETWORKS[name] if name in NETWORKS else ABLATIONS[name]
 
 
 def study_of(network: str, seed: int, steps: int, *, rounds: int = 1) -> Study:
     """The study of a network for a number of steps in all, in equal rounds.
 
     Args:
-        network: key of :data:`NETWORKS`.
+        network: key of :data:`NETWORKS` or :data:`ABLATIONS`.
         seed: of first weights and sampling.
         steps: steps of each site in the whole run, a multiple of ``rounds``.
         rounds: how often sites are averaged.
     """
-    generator, recipe, joins_at = NETWORKS[network]
-    optimisation = dict(recipe) | {
+    chosen = network_of(network)
+    optimisation = dict(chosen.optimisation) | {
         "seed": seed,
         "steps_per_round": max(1, steps // rounds),
-        "warmup_steps": min(recipe["warmup_steps"], steps // 5),
-        "adversarial_from_step": round(joins_at * steps),
+        "warmup_steps": min(chosen.optimisation["warmup_steps"], steps // 5),
+        "adversarial_from_step": round(chosen.joins_at * steps),
     }
     return Study.model_validate(
         {
@@ -76,9 +117,10 @@ def study_of(network: str, seed: int, steps: int, *, rounds: int = 1) -> Study:
             "grid": GRID,
             "geometry": GEOMETRY,
             "radiograph": RADIOGRAPH,
-            "networks": {"generator": generator, "discriminator": {"width": 16, "layers": 2}},
+            "networks": {"generator": chosen.generator, "discriminator": {"width": 16, "layers": 2}},
             "optimisation": optimisation,
             "federation": {"rounds": rounds},
+            "widening": chosen.widening,
             "privacy": {"minimum_cases": 1},
         }
     )

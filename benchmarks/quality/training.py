@@ -14,7 +14,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from benchmarks.quality.studies import NETWORKS, STEPS_PER_ROUND, study_of
+from benchmarks.quality.studies import STEPS_PER_ROUND, network_of, study_of
 from client.archive import Case
 from client.learning import LocalTrainer, StepProgress
 from client.learning.synthesis import Synthesiser
@@ -55,7 +55,7 @@ class Trained:
 
 def steps_within(network: str, seed: int, cases: Sequence[Case], budget_s: float) -> int:
     """How many steps of a network fit into a budget of processor seconds, by a few trial steps that do not count."""
-    joins_at = NETWORKS[network][2]
+    joins_at = network_of(network).joins_at
     alone = _step_s(study_of(network, seed, 1000), cases) if joins_at > 0 else 0.0
     game = _step_s(study_of(network, seed, 1), cases) if joins_at < 1 else 0.0
     return max(FEWEST_STEPS, int(budget_s / (joins_at * alone + (1 - joins_at) * game)))
@@ -69,9 +69,9 @@ def train(study: Study, cases: Sequence[Case], say: Callable[[StepProgress], Non
         generator, discriminator = first_weights(study)
         for number in range(1, study.federation.rounds + 1):
             outcome = trainer.train_round(number, generator, discriminator, on_step=say)
-            generator, discriminator = outcome.generator, outcome.discriminator
+            generator, discriminator, averaged = outcome.generator, outcome.discriminator, outcome.averaged
     steps = study.federation.rounds * study.optimisation.steps_per_round
-    return Trained(study, generator, steps, time.process_time() - started)
+    return Trained(study, averaged or generator, steps, time.process_time() - started)
 
 
 def rounds_for(steps: int) -> int:

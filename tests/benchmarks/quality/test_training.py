@@ -12,7 +12,7 @@ from benchmarks.quality.federation import train_federated
 from benchmarks.quality.methods import LOCAL, Runner
 from benchmarks.quality.pictures import write_page
 from benchmarks.quality.store import Store
-from benchmarks.quality.studies import NETWORKS, study_of
+from benchmarks.quality.studies import ABLATIONS, NETWORKS, study_of
 from client.archive import Case
 from common.geometry import Geometry, Grid
 from common.study import DiscriminatorSettings, GeneratorSettings, Networks, Study
@@ -36,7 +36,7 @@ def small(case: Case) -> Case:
     return replace(case, volume_hu=volume.to(torch.int16).numpy(), integrals=integrals.numpy())
 
 
-@pytest.mark.parametrize("network", list(NETWORKS))
+@pytest.mark.parametrize("network", [*NETWORKS, *ABLATIONS])
 def test_every_network_of_the_table_is_a_study(network: str) -> None:
     study = study_of(network, 3, 100)
     assert study.optimisation.seed == 3
