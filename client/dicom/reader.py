@@ -1,8 +1,9 @@
 """Reads headers and pixels of hostile files through a limited process: whatever a file does, it costs only itself.
 
 Files are opened here, without following links, and passed as descriptors. Pixels come back in memory that is made here
-and sized by what the header said. A file that ends or stalls the process is tried once more in a fresh one, since the
-process may have been ended by something else; then it counts as unreadable, and the next file gets a fresh process.
+and sized by what the header said. A file that ends the process is tried once more in a fresh one, since the process may
+have been ended by something else; then it counts as unreadable, as one that stalls the process does at its deadline.
+The next file gets a fresh process.
 """
 
 from __future__ import annotations

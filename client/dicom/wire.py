@@ -18,7 +18,6 @@ from client.dicom.enhanced import MOST_FRAMES
 from client.dicom.header import ImageHeader
 
 DEFLATED_LITTLE_ENDIAN = "1.2.840.10008.1.2.1.99"
-MOST_REQUEST_BYTES = 64 << 10
 MOST_REPLY_BYTES = 8 << 20
 # The kernel passes 253 descriptors at most with one message.
 MOST_DESCRIPTORS = 64
