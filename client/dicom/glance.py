@@ -11,16 +11,12 @@ import os
 import re
 from collections.abc import Mapping
 from enum import Enum
-from struct import Struct
 from typing import Final, NamedTuple, final
 
+from client.dicom.element_values import SIGNED, UNSIGNED, binary, integer, number, positive, text, vector, words
 from client.dicom.element_walk import ElementWalk, Unusual
 from client.dicom.enhanced import ENHANCED_CT_STORAGE
 from client.dicom.header import (
-    LARGEST_NUMBER,
-    LONGEST_TEXT,
-    MOST_NUMBERS,
-    MOST_WORDS,
     WITHOUT_SERIES,
     ImageHeader,
     names_agent,
@@ -36,13 +32,6 @@ _FIRST_META: Final = _PREAMBLE_BYTES + len(_META_START) + 4
 _FIRST_GROUP: Final = b"\x08\x00"
 _IMPLICIT: Final = "1.2.840.10008.1.2"
 _EXPLICIT: Final = re.compile(r"1\.2\.840\.10008\.1\.2\.(1|5|4\.[0-9]{1,3})")
-_TEXT: Final = re.compile(rb"[ -~]*\0*")
-_DECIMAL: Final = rb" *[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)? *"
-_DECIMALS: Final = re.compile(rb"%b(?:\\%b)*\0*" % (_DECIMAL, _DECIMAL))
-_INTEGER: Final = re.compile(rb" *[+-]?[0-9]+ *\0*")
-_LONGEST_NUMBERS: Final = 256
-_UNSIGNED: Final = Struct("<H")
-_SIGNED: Final = Struct("<h")
 
 
 class Unsure(Enum):
@@ -123,7 +112,7 @@ def _wanted(*, explicit: bool) -> Mapping[bytes, Mapping[bytes, int]]:
     """Slots by tag and VR as written."""
     wanted = {}
     for tag, names in _TAGS.items():
-        written = _UNSIGNED.pack(tag >> 16) + _UNSIGNED.pack(tag & 0xFFFF)
+        written = UNSIGNED.pack(tag >> 16) + UNSIGNED.pack(tag & 0xFFFF)
         slots = {representation: _SLOTS[name] for representation, name in names.items()}
         wanted[written] = slots if explicit else {b"": next(iter(slots.values()))}
     return wanted
@@ -191,7 +180,7 @@ class HeaderGlance:
         if series is None:
             return None
         sop_class, before, after = series
-        instance, position, number = _text(values[_INSTANCE]), _vector(values[_POSITION]), _integer(values[_NUMBER])
+        instance, position, number = text(values[_INSTANCE]), vector(values[_POSITION]), integer(values[_NUMBER])
         return ImageHeader(sop_class, instance, *before, position, *after, number)
 
     def _remembered(self, said: _Said, syntax: str) -> _Series | None:
@@ -205,106 +194,53 @@ def _cleaned(said: _Said, syntax: str) -> _Series | None:
     """What the slices of a series share, as :func:`client.dicom.header.image_header` cleans it; None without series."""
     if b"\\" in said.media_class:
         raise Unusual
-    sop_class = _text(said.sop_class) or _text(said.media_class)
+    sop_class = text(said.sop_class) or text(said.media_class)
     if sop_class in WITHOUT_SERIES:
         return None
-    series = _text(said.series)
-    if not series or not sop_class or sop_class in ENHANCED_CT_STORAGE or (said.frames and _integer(said.frames) != 1):
+    series = text(said.series)
+    if not series or not sop_class or sop_class in ENHANCED_CT_STORAGE or (said.frames and integer(said.frames) != 1):
         raise Unusual
     before = (
-        _text(said.study),
+        text(said.study),
         series,
-        _text(said.patient),
-        _text(said.issuer),
+        text(said.patient),
+        text(said.issuer),
         syntax,
-        _text(said.modality).upper(),
-        _words(said.image_type),
-        _text(said.manufacturer).upper(),
-        _binary(said.rows) or 0,
-        _binary(said.columns) or 0,
+        text(said.modality).upper(),
+        words(said.image_type),
+        text(said.manufacturer).upper(),
+        binary(said.rows) or 0,
+        binary(said.columns) or 0,
         1,
-        _vector(said.orientation),
+        vector(said.orientation),
     )
     after = (
-        _vector(said.spacing),
-        _positive(said.thickness),
-        _number(said.slope) or None,
-        _number(said.intercept),
+        vector(said.spacing),
+        positive(said.thickness),
+        number(said.slope) or None,
+        number(said.intercept),
         _padding(said, explicit=syntax != _IMPLICIT),
-        _positive(said.kvp),
-        names_agent(_text(said.agent)),
+        positive(said.kvp),
+        names_agent(text(said.agent)),
     )
     return sop_class, before, after
 
 
 def _syntax(said: bytes) -> str:
-    syntax = _text(said)
+    syntax = text(said)
     if syntax != _IMPLICIT and _EXPLICIT.fullmatch(syntax) is None:
         raise Unusual
     return syntax
-
-
-def _ascii(said: bytes) -> str:
-    if _TEXT.fullmatch(said) is None:
-        raise Unusual
-    return said.rstrip(b"\0 ").decode("ascii")
-
-
-def _text(said: bytes) -> str:
-    return _ascii(said).partition("\\")[0].strip()[:LONGEST_TEXT]
-
-
-def _words(said: bytes) -> tuple[str, ...]:
-    words = _ascii(said)
-    return tuple(word.strip().upper()[:LONGEST_TEXT] for word in words.split("\\")[:MOST_WORDS]) if words else ()
-
-
-def _vector(said: bytes) -> tuple[float, ...]:
-    if not said:
-        return ()
-    if len(said) > _LONGEST_NUMBERS or _DECIMALS.fullmatch(said) is None:
-        raise Unusual
-    numbers = tuple(map(float, said.rstrip(b"\0").split(b"\\")))
-    if len(numbers) > MOST_NUMBERS or max(numbers) >= LARGEST_NUMBER or min(numbers) <= -LARGEST_NUMBER:
-        return ()
-    return numbers
-
-
-def _number(said: bytes) -> float | None:
-    numbers = _vector(said)
-    return numbers[0] if numbers else None
-
-
-def _positive(said: bytes) -> float | None:
-    number = _number(said)
-    return number if number is not None and number > 0 else None
-
-
-def _integer(said: bytes) -> int | None:
-    if not said:
-        return None
-    if _INTEGER.fullmatch(said) is None or len(said) > _LONGEST_NUMBERS:
-        raise Unusual
-    number = int(said.rstrip(b"\0"))
-    return number if abs(number) < LARGEST_NUMBER else None
-
-
-def _binary(said: bytes, form: Struct = _UNSIGNED) -> int | None:
-    if not said:
-        return None
-    if len(said) != form.size:
-        raise Unusual
-    return int(form.unpack(said)[0])
 
 
 def _padding(said: _Said, *, explicit: bool) -> int | None:
     if said.signed_padding:
         if said.padding:
             raise Unusual
-        return _binary(said.signed_padding, _SIGNED)
+        return binary(said.signed_padding, SIGNED)
     if explicit or not said.padding:
-        return _binary(said.padding)
+        return binary(said.padding)
     # Without a VR the pixels' representation says how it is to be read.
     if said.sign not in (b"\0\0", b"\1\0"):
         raise Unusual
-    return _binary(said.padding, _SIGNED if said.sign == b"\1\0" else _UNSIGNED)
+    return binary(said.padding, SIGNED if said.sign == b"\1\0" else UNSIGNED)
