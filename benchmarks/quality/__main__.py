@@ -22,7 +22,7 @@ from benchmarks.quality.store import Store
 from benchmarks.quality.studies import ABLATIONS
 
 QUICK_PERSONS = ("02", "03")
-QUICK_BUDGET_S, BUDGET_S = 60.0, 900.0
+QUICK_BUDGET_S, BUDGET_S = 50.0, 900.0
 QUICK_METHODS = tuple(method for method in METHODS if method != CENTRALISED)
 PROTOCOL = (
     "64³ voxels of 3.6 mm, window -1000..1500 HU, two radiographs of 128² from the head in 1.8 mm voxels, unclipped, "
@@ -83,9 +83,8 @@ def _show_findings(console: Console, runner: Runner) -> dict[str, Any]:
     ):
         rows = []
         for name in (tables.STRONGEST, tables.BEST):
-            predict = runner.predictor(name)
-            if predict is not None:
-                found = measure(runner.fold, predict)
+            found = runner.findings(name, what, measure)
+            if found:
                 smallest = lesions.smallest_seen(found)
                 shares = [f"{one.shown_hu / one.true_hu:.0%} / {one.cnr:.1f}" for one in found]
                 rows.append([name, "never" if smallest is None else f"{smallest:g}", *shares])

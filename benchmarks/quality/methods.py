@@ -13,6 +13,7 @@ from benchmarks.quality import classical, cohort
 from benchmarks.quality.cohort import Fold
 from benchmarks.quality.federation import train_federated
 from benchmarks.quality.heads import PERSONS
+from benchmarks.quality.lesions import Predict, Shown
 from benchmarks.quality.store import Store, code_sha256
 from benchmarks.quality.studies import ABLATIONS, FEDERATED_AS, NETWORKS, STEPS_PER_ROUND, study_of
 from benchmarks.quality.training import Trained, rounds_for, steps_within, train
@@ -104,7 +105,7 @@ class Runner:
         kept = self._store.find_tensors("predictions", self._key(method))
         return None if kept is None else kept["hu"]
 
-    def predictor(self, method: str) -> Callable[[Tensor], Tensor] | None:
+    def predictor(self, method: str) -> Predict | None:
         """A method, ready to predict (B, z, y, x) HU from other radiographs; None where it was not run."""
         if method in BASELINES:
             return lambda integrals: self._baseline(method, integrals)[0]
@@ -112,6 +113,18 @@ class Runner:
         if weights is None:
             return None
         return Trained(study_of(method, self._seed, 1), weights, 0, 0.0).predict
+
+    def findings(self, method: str, what: str, measure: Callable[[Fold, Predict], list[Shown]]) -> list[Shown]:
+        """What a method shows of findings put into the held-out head; empty where it was not run."""
+        key = self._key(method) | {"what": what, "lesions": code_sha256(("benchmarks/quality/lesions.py",))}
+        record = self._store.find_record("findings", key)
+        if record is None:
+            predict = self.predictor(method)
+            if predict is None:
+                return []
+            record = {"shown": [asdict(one) for one in measure(self.fold, predict)]}
+            self._store.keep_record("findings", key, record)
+        return [Shown(**one) for one in record["shown"]]
 
     @property
     def training(self) -> classical.TrainingSet:

@@ -9,6 +9,7 @@ import torch
 from benchmarks.quality import methods, training
 from benchmarks.quality.cohort import Fold
 from benchmarks.quality.federation import train_federated
+from benchmarks.quality.lesions import Shown
 from benchmarks.quality.methods import LOCAL, Runner
 from benchmarks.quality.pictures import write_page
 from benchmarks.quality.store import Store
@@ -69,6 +70,20 @@ def test_a_result_is_computed_once_and_read_back(fold: Fold, tmp_path: Path) -> 
     kept = runner.predictions("mean volume")
     assert kept is not None
     assert kept.shape == fold.truths_hu.shape
+
+
+def test_findings_are_measured_once_and_only_where_a_method_was_run(fold: Fold, tmp_path: Path) -> None:
+    measured: list[int] = []
+
+    def measure(held_out: Fold, predict: object) -> list[Shown]:
+        measured.append(1)
+        return [Shown(4.0, 30.0, 3.0, 0.5)]
+
+    runner = Runner(fold, Store(tmp_path), 1, 5.0, lambda _: None)
+    found = [runner.findings("mean volume", "bleed", measure) for _ in range(2)]
+    assert found[0] == found[1] == [Shown(4.0, 30.0, 3.0, 0.5)]
+    assert runner.findings(methods.FEDERATED_AS, "bleed", measure) == []
+    assert len(measured) == 1
 
 
 def test_a_site_alone_does_not_exist_where_its_person_is_held_out(fold: Fold, tmp_path: Path) -> None:
