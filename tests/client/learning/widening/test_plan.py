@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from client.learning.widening.plan import Plan, draw_plans
 from common.geometry import Geometry
@@ -80,3 +81,16 @@ def test_probabilities_are_kept() -> None:
     assert sum(plan.flipped for plan in plans) / 1000 == pytest.approx(0.5, abs=0.05)
     assert sum(plan.finding is not None for plan in plans) / 1000 == pytest.approx(0.2, abs=0.04)
     assert sum(plan.cut is not None for plan in plans) / 1000 == pytest.approx(0.4, abs=0.05)
+
+
+def test_any_strength_switches_widening_on_and_none_is_on_by_default(strongest: dict[str, float]) -> None:
+    assert not Widening().is_on
+    assert set(strongest) == set(Widening.model_fields)
+    assert all(Widening(**{name: value}).is_on for name, value in strongest.items())
+
+
+def test_strengths_beyond_which_space_could_fold_are_no_study(strongest: dict[str, float]) -> None:
+    for name, value in strongest.items():
+        for wrong in (value * 1.01, -0.001, float("nan")):
+            with pytest.raises(ValidationError):
+                Widening(**{name: wrong})
