@@ -3,6 +3,7 @@
 from client.learning.baselines import back_projection_hu, mean_volumes_hu
 from client.learning.evaluation import EvaluationResult, StudyEvaluation, evaluate
 from client.learning.gallery import GalleryEntry, write_gallery
+from client.learning.robustness import RobustnessRow, robustness_table
 from client.learning.summary import summarise
 from client.learning.synthesis import SyntheticCt, synthesize, synthesize_with_sd
 from client.learning.synthetic_ct import write_synthetic_ct
@@ -12,6 +13,7 @@ __all__ = [
     "EvaluationResult",
     "GalleryEntry",
     "LocalTrainer",
+    "RobustnessRow",
     "StepProgress",
     "StudyEvaluation",
     "SyntheticCt",
@@ -19,6 +21,7 @@ __all__ = [
     "back_projection_hu",
     "evaluate",
     "mean_volumes_hu",
+    "robustness_table",
     "summarise",
     "synthesize",
     "synthesize_with_sd",

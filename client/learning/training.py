@@ -107,9 +107,9 @@ class LocalTrainer:
         """
         started = time.monotonic()
         self._start(round, generator, discriminator)
-        steps = self._study.optimisation.steps_per_round
+        steps, device = self._study.optimisation.steps_per_round, self._players.device
         counted: list[StepLosses] = []
-        for done, batch in zip(range(steps), Samples(self._study, self._cases, round), strict=False):
+        for done, batch in zip(range(steps), Samples(self._study, self._cases, round, device), strict=False):
             if stop():
                 mend = "start again: the round is repeated from its beginning"
                 raise Refusal(ExitCode.INTERRUPTED, "training stopped", where=f"round {round}", mend=mend)

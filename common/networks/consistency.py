@@ -13,7 +13,7 @@ from common.study import Window
 
 DAMPING = 0.9
 # Share of a seen gain or offset that stays unexplained and goes into the volume: AFFINE_PULL / (1 + AFFINE_PULL).
-AFFINE_PULL = 0.1
+AFFINE_PULL = 0.03
 
 
 @final

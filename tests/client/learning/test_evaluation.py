@@ -130,3 +130,14 @@ def test_a_perfect_prediction_keeps_its_sums_finite(tiny: Tiny, make_cases: Make
     assert means is not None
     windowed = to_window(torch.from_numpy(twin.volume_hu), study.window) * 2500 - 1000
     assert np.isfinite(psnr_db(windowed, means[0], study.window))
+
+
+def test_reprojection_compares_with_the_radiographs_before_noise(tiny: Tiny, make_cases: MakeCases) -> None:
+    study = tiny(photons=100.0)
+    cases = make_cases(study, 3)
+    twin = [Case(f"t{i}", cases[0].volume_hu, cases[0].integrals, cases[0].facts) for i in range(3)]
+    statistics = StudyEvaluation(study, twin, twin, CPU).run(weights(study)).statistics
+    by_method = {method.method: method.metrics["reprojection"].mean for method in statistics}
+    # The mean of a case's twins is the case, and projects onto its own radiographs.
+    assert by_method["mean_volume"] < 1e-4
+    assert by_method["back_projection"] > 0.1

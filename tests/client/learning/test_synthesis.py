@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from client.archive import Case
-from client.learning import synthesize, write_synthetic_ct
+from client.learning import synthesize, synthesize_with_sd, write_synthetic_ct
 from client.learning.synthetic_ct import MARK
 from common.errors import ExitCode, Refusal
 from common.exchange import weights_of
@@ -47,6 +47,23 @@ def test_synthesis_is_the_generators_prediction_in_hu(tiny: Tiny, make_cases: Ma
         windowed = generator(torch.from_numpy(case.integrals)[None] / study.radiograph.integral_scale)[0, 0]
     assert volume.dtype == np.int16
     assert np.abs(volume - (windowed.numpy() * 2500 - 1000)).max() <= 0.51
+
+
+def test_uncertainty_comes_with_the_volume_where_the_study_predicts_it(tiny: Tiny, make_cases: MakeCases) -> None:
+    plain = tiny()
+    document = plain.model_dump()
+    document["networks"]["generator"]["variance"] = True
+    document["optimisation"]["likelihood_weight"] = 0.1
+    study = Study.model_validate(document)
+    case, generator = make_cases(study, 1)[0], build_generator(study).eval()
+    made = synthesize_with_sd(study, weights_of(generator), case.integrals)
+    with torch.inference_mode():
+        prediction = generator.predict(torch.from_numpy(case.integrals)[None] / study.radiograph.integral_scale)
+    expected = 2500 * np.exp(0.5 * prediction.log_variance[0, 0].numpy())
+    assert made.sd_hu is not None
+    assert np.allclose(made.sd_hu, expected, rtol=1e-5)
+    assert np.array_equal(made.volume_hu, synthesize(study, weights_of(generator), case.integrals))
+    assert synthesize_with_sd(plain, weights_of(build_generator(plain)), case.integrals).sd_hu is None
 
 
 @pytest.mark.parametrize("fault", ["shape", "nan"])

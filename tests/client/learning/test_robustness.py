@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from client.archive.anatomy import procedural_head
+from client.learning import RobustnessRow, robustness_table
+from client.learning.robustness import mismatched_integrals
+from common.geometry import Geometry, Grid
+from common.networks import ProjectorConsistency
+from common.objective import from_window, to_window
+from common.projection import Projector, hu_to_mu
+from common.study import Study
+
+Synthesise = Callable[[Tensor], Tensor]
+
+
+@pytest.fixture(scope="module")
+def study() -> Study:
+    return Study(
+        name="robustness",
+        grid=Grid(shape=(24, 24, 24), voxel_mm=9.6),
+        geometry=Geometry(detector_shape=(48, 48), pixel_mm=8.0),
+    )
+
+
+@pytest.fixture(scope="module")
+def heads(study: Study) -> Tensor:
+    return torch.stack([torch.from_numpy(np.asarray(procedural_head(s, study.grid))).float() for s in range(10)])
+
+
+@pytest.fixture(scope="module")
+def synthesise(study: Study, heads: Tensor) -> Callable[[bool], Synthesise]:
+    """Consistency from the mean of eight heads, weighted by their variance: what needs no training."""
+    known = to_window(heads[:8], study.window)
+    mean, variance = known.mean(0)[None, None], known.var(0)[None, None]
+
+    def of(affine: bool) -> Synthesise:
+        water = study.radiograph.water_mu_per_mm
+        layer = ProjectorConsistency(study.grid, study.geometry, study.window, water, 12, affine=affine)
+
+        def run(integrals: Tensor) -> Tensor:
+            shape = (len(integrals), -1, -1, -1, -1)
+            return from_window(layer(mean.expand(shape), variance.expand(shape), integrals), study.window)[:, 0]
+
+        return run
+
+    return of
+
+
+@pytest.fixture(scope="module")
+def tables(study: Study, heads: Tensor, synthesise: Callable[[bool], Synthesise]) -> list[dict[str, RobustnessRow]]:
+    return [
+        {row.mismatch: row for row in robustness_table(study, list(heads[8:]), synthesise(affine))}
+        for affine in (False, True)
+    ]
+
+
+def test_every_mismatch_costs_something(tables: list[dict[str, RobustnessRow]]) -> None:
+    plain = tables[0]
+    assert len(plain) == 7
+    assert all(row.psnr_db < plain["none"].psnr_db for name, row in plain.items() if name != "none")
+    assert all(row.mae_hu > 0 for row in plain.values())
+
+
+@pytest.mark.parametrize(
+    ("mismatch", "gain_db"), [("gain 1.05", 0.1), ("bone 30% denser", 0.3), ("scatter of 10%", 1.0)]
+)
+def test_gain_and_offset_of_each_view_win_back_what_intensity_errors_cost(
+    tables: list[dict[str, RobustnessRow]], mismatch: str, gain_db: float
+) -> None:
+    plain, affine = tables
+    assert affine[mismatch].psnr_db > plain[mismatch].psnr_db + gain_db
+
+
+def test_they_cost_little_where_the_radiographs_are_right(tables: list[dict[str, RobustnessRow]]) -> None:
+    plain, affine = tables
+    assert affine["none"].psnr_db > plain["none"].psnr_db - 0.3
+
+
+def test_mismatches_are_what_their_names_say(study: Study, heads: Tensor) -> None:
+    found = mismatched_integrals(study, heads[:1])
+    exact = found["none"]
+    mu = hu_to_mu(heads[:1, None], study.radiograph.water_mu_per_mm)
+    assert torch.allclose(exact, Projector(study.grid, study.geometry)(mu))
+    assert torch.allclose(found["gain 1.05"], 1.05 * exact)
+    assert torch.equal(found["shift of 2 pixels"][..., 2:], exact[..., :-2])
+    assert not found["shift of 2 pixels"][..., :2].any()
+    boneless = Projector(study.grid, study.geometry)(torch.where(heads[:1, None] > 300, 0.0, mu))
+    assert torch.allclose(found["bone 30% denser"], exact + 0.3 * (exact - boneless), atol=1e-4)
+    veil = torch.exp(-found["scatter of 10%"]) - torch.exp(-exact)
+    behind = [torch.exp(-exact[0, view])[exact[0, view] > 0.1].mean() for view in range(2)]
+    assert all(torch.allclose(veil[0, view], 0.1 * behind[view], atol=1e-5) for view in range(2))
+    # A detector further away magnifies: the shadow's outline grows by 30 mm in 1500.
+    widths = [(found[name][0, 0] > 0.05).sum().item() ** 0.5 for name in ("none", "detector 30 mm further")]
+    assert widths[1] / widths[0] == pytest.approx(1.02, abs=0.02)
