@@ -139,7 +139,12 @@ def block_mean(volume: Volume, blocks: tuple[int, int, int]) -> Volume:
         if size > 1:
             whole = volume.shape[axis] // size
             kept = np.moveaxis(volume, axis, 0)[: whole * size]
-            volume = np.moveaxis(kept.reshape(whole, size, *kept.shape[1:]).mean(axis=1, dtype=np.float32), 0, axis)
+            # One lane after another: several times as fast as a mean over so short an axis.
+            total = kept[::size] + kept[1::size]
+            for lane in range(2, size):
+                total += kept[lane::size]
+            total /= np.float32(size)
+            volume = np.moveaxis(total, 0, axis)
     return np.ascontiguousarray(volume)
 
 
