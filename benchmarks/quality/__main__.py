@@ -16,10 +16,9 @@ from benchmarks.measure import RESULTS, conclude, show
 from benchmarks.quality import lesions, tables
 from benchmarks.quality.cohort import build_fold
 from benchmarks.quality.heads import PERSONS
-from benchmarks.quality.methods import CENTRALISED, METHODS, Result, Runner
+from benchmarks.quality.methods import CENTRALISED, EXTRAS, METHODS, Result, Runner
 from benchmarks.quality.pictures import write_page
 from benchmarks.quality.store import Store
-from benchmarks.quality.studies import ABLATIONS
 
 QUICK_PERSONS = ("02", "03")
 QUICK_BUDGET_S, BUDGET_S = 50.0, 900.0
@@ -56,7 +55,7 @@ def main(
         fold = build_fold(held_out, ct, store)
         for seed in range(1, seeds + 1):
             runner = Runner(fold, store, seed, budget_s, console.log)
-            for name in (*METHODS, *ABLATIONS):
+            for name in (*METHODS, *EXTRAS):
                 result = runner.result(name, only_known=name not in wanted)
                 if result is not None:
                     results[name].setdefault(held_out, []).append(result)

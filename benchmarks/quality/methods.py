@@ -15,16 +15,17 @@ from benchmarks.quality.federation import train_federated
 from benchmarks.quality.heads import PERSONS
 from benchmarks.quality.lesions import Predict, Shown
 from benchmarks.quality.store import Store, code_sha256
-from benchmarks.quality.studies import ABLATIONS, FEDERATED_AS, NETWORKS, STEPS_PER_ROUND, study_of
-from benchmarks.quality.training import Trained, rounds_for, steps_within, train
+from benchmarks.quality.studies import ABLATIONS, FEDERATED, FEDERATED_AS, FEDERATIONS, NETWORKS, study_of
+from benchmarks.quality.training import Trained, steps_within, train
 from common.metrics import case_metrics
 
 MEAN, NEAREST, RIDGE = "mean volume", "nearest DRR", "ridge"
 CONSISTENT = " + consistency"
 BASELINES = (MEAN, NEAREST, RIDGE, MEAN + CONSISTENT, RIDGE + CONSISTENT)
-FEDERATED, CENTRALISED, LOCAL = "federated, three sites", "centralised, steps x sites", "local only, site "
+CENTRALISED, LOCAL = "centralised, steps x sites", "local only, site "
 LOCALS = tuple(f"{LOCAL}{person}" for person in PERSONS)
 METHODS = (*BASELINES, *NETWORKS, FEDERATED, *LOCALS, CENTRALISED)
+EXTRAS = (*ABLATIONS, *(name for name in FEDERATIONS if name != FEDERATED))
 ALONE = {*NETWORKS, *ABLATIONS}
 
 _METRIC_CODE = ("common/metrics.py", "common/regions.py", "common/sharpness.py", "benchmarks/quality/methods.py")
@@ -169,9 +170,10 @@ class Runner:
         # What is compared with the federation takes as many steps as it does.
         reference = self.result(FEDERATED_AS)
         assert reference is not None
-        rounds = rounds_for(reference.steps)
-        steps = rounds * STEPS_PER_ROUND
-        if method == FEDERATED:
+        every = FEDERATIONS.get(method, FEDERATIONS[FEDERATED])
+        rounds = max(1, reference.steps // every)
+        steps = rounds * every
+        if method in FEDERATIONS:
             study = study_of(FEDERATED_AS, seed, steps, rounds=rounds)
             return train_federated(study, fold.sites, lambda _: None)
         if method == CENTRALISED:

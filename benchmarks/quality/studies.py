@@ -11,7 +11,6 @@ from common.study import Study
 
 # The discriminator joins after this share of the steps, when there is something to judge.
 ADVERSARIAL_FROM = 0.3
-STEPS_PER_ROUND = 10
 
 Options = dict[str, Any]
 
@@ -65,7 +64,9 @@ class Network:
     widening: Options = field(default_factory=dict)
 
 
-FEDERATED_AS = "lifting GAN + consistency"
+FEDERATED_AS, FEDERATED = "lifting GAN + consistency", "federated, three sites"
+# Steps of each site between two averages.
+FEDERATIONS: Mapping[str, int] = {FEDERATED: 10} | {f"federated, every {steps} steps": steps for steps in (5, 20, 50)}
 _OURS = Network(_CONSISTENT, _GAME, ADVERSARIAL_FROM)
 
 NETWORKS: Mapping[str, Network] = {

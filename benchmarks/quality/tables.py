@@ -13,13 +13,13 @@ from benchmarks.quality.methods import (
     BASELINES,
     CENTRALISED,
     CONSISTENT,
-    FEDERATED,
+    EXTRAS,
     LOCAL,
     METHODS,
     RIDGE,
     Result,
 )
-from benchmarks.quality.studies import ABLATIONS
+from benchmarks.quality.studies import FEDERATED
 
 BEST, BARE_GAN, BARE = "lifting GAN + consistency", "lifting GAN", "lifting"
 STRONGEST, PEER = RIDGE + CONSISTENT, "X2CT-GAN"
@@ -49,7 +49,7 @@ def fold_value(results: Results, method: str, person: str, metric: str) -> float
 def show_table(console: Console, results: Results, persons: Sequence[str]) -> None:
     """One row a method: PSNR of each fold, then mean and SD over the folds of every metric."""
     rows = []
-    for method in (*METHODS, *ABLATIONS):
+    for method in (*METHODS, *EXTRAS):
         known = [person for person in persons if results.get(method, {}).get(person)]
         if not known:
             continue

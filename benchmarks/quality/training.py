@@ -14,7 +14,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from benchmarks.quality.studies import STEPS_PER_ROUND, network_of, study_of
+from benchmarks.quality.studies import network_of, study_of
 from client.archive import Case
 from client.learning import LocalTrainer, StepProgress
 from client.learning.synthesis import Synthesiser
@@ -72,11 +72,6 @@ def train(study: Study, cases: Sequence[Case], say: Callable[[StepProgress], Non
             generator, discriminator, averaged = outcome.generator, outcome.discriminator, outcome.averaged
     steps = study.federation.rounds * study.optimisation.steps_per_round
     return Trained(study, averaged or generator, steps, time.process_time() - started)
-
-
-def rounds_for(steps: int) -> int:
-    """How often sites are averaged in so many steps."""
-    return max(1, steps // STEPS_PER_ROUND)
 
 
 def first_weights(study: Study) -> tuple[Weights, Weights | None]:

@@ -7,7 +7,8 @@ import pytest
 from rich.console import Console
 
 from benchmarks.measure import Goal
-from benchmarks.quality.methods import CENTRALISED, FEDERATED, LOCAL, Result
+from benchmarks.quality.methods import CENTRALISED, LOCAL, Result
+from benchmarks.quality.studies import FEDERATED
 from benchmarks.quality.tables import goals, show_table
 
 PERSONS = ("01", "02")

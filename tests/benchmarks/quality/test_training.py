@@ -13,7 +13,7 @@ from benchmarks.quality.lesions import Shown
 from benchmarks.quality.methods import LOCAL, Runner
 from benchmarks.quality.pictures import write_page
 from benchmarks.quality.store import Store
-from benchmarks.quality.studies import ABLATIONS, NETWORKS, study_of
+from benchmarks.quality.studies import ABLATIONS, FEDERATED, FEDERATED_AS, NETWORKS, study_of
 from client.archive import Case
 from common.geometry import Geometry, Grid
 from common.study import DiscriminatorSettings, GeneratorSettings, Networks, Study
@@ -82,7 +82,7 @@ def test_findings_are_measured_once_and_only_where_a_method_was_run(fold: Fold, 
     runner = Runner(fold, Store(tmp_path), 1, 5.0, lambda _: None)
     found = [runner.findings("mean volume", "bleed", measure) for _ in range(2)]
     assert found[0] == found[1] == [Shown(4.0, 30.0, 3.0, 0.5)]
-    assert runner.findings(methods.FEDERATED_AS, "bleed", measure) == []
+    assert runner.findings(FEDERATED_AS, "bleed", measure) == []
     assert len(measured) == 1
 
 
@@ -106,11 +106,11 @@ def test_what_is_compared_with_the_federation_takes_its_steps(
     monkeypatch.setattr(training.Trained, "predict", lambda self, integrals: fold.truths_hu)
     runner = Runner(fold, Store(tmp_path), 1, 5.0, lambda _: None)
     found = {}
-    for current in (methods.FEDERATED_AS, methods.FEDERATED, f"{LOCAL}01", methods.CENTRALISED):
+    for current in (FEDERATED_AS, FEDERATED, f"{LOCAL}01", methods.CENTRALISED):
         found[current] = runner.result(current)
     steps = {name: result.steps for name, result in found.items() if result is not None}
-    assert steps == {methods.FEDERATED_AS: 47, methods.FEDERATED: 40, f"{LOCAL}01": 40, methods.CENTRALISED: 120}
-    assert asked[methods.FEDERATED][0].federation.rounds == 4
+    assert steps == {FEDERATED_AS: 47, FEDERATED: 40, f"{LOCAL}01": 40, methods.CENTRALISED: 120}
+    assert asked[FEDERATED][0].federation.rounds == 4
     assert asked[f"{LOCAL}01"][1] == 4
     assert asked[methods.CENTRALISED][1] == len(fold.cases)
 
