@@ -20,6 +20,7 @@ from common.study import RadiographSettings
 
 GRID = Grid(shape=(128, 128, 128), voxel_mm=1.8)
 RECIPE = Recipe(GRID, Geometry(detector_shape=(128, 128), pixel_mm=400 / 128), RadiographSettings())
+WHOLE = "whole grid"
 OURS, OURS_ALONE = "ours, case with radiographs", "ours, volume alone"
 
 
@@ -72,15 +73,17 @@ def agreement_table(folders: Mapping[str, Path]) -> dict[str, dict[str, Differen
             for method, volume in (("ours", ours), (peer, theirs)):
                 difference = np.abs(np.maximum(volume, AIR_HU) - expected)
                 inner = difference[2:-2, 2:-2, 2:-2]
-                table.setdefault(f"{name}, whole grid", {})[method] = _difference(difference)
+                table.setdefault(f"{name}, {WHOLE}", {})[method] = _difference(difference)
                 table.setdefault(f"{name}, inner", {})[method] = _difference(inner)
     return table
 
 
 def agreement_goals(table: Mapping[str, Mapping[str, Difference]]) -> list[Goal]:
-    """Ours may lie no further from SimpleITK's than the better of MONAI's."""
+    """Over the whole grid ours may lie no further from SimpleITK's than the better of MONAI's."""
     goals = []
     for name, row in table.items():
+        if not name.endswith(WHOLE):
+            continue
         ours, *theirs = row.values()
         mean_hu, max_hu = min(found.mean_hu for found in theirs), min(found.max_hu for found in theirs)
         met = ours.mean_hu <= mean_hu and ours.max_hu <= max_hu

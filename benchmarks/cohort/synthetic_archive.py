@@ -15,7 +15,7 @@ from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, ImplicitVRL
 
 SERIES, SLICES, MATRIX = 200, 100, 128
 PLACE_BYTES = 12
-_INSTANCE = "2.25.{:035d}"
+_INSTANCE = "2.25.{}"
 _SPARE = 10**34
 _MADE = "complete"
 
@@ -60,7 +60,7 @@ def _write_series(root: Path, number: int, size: ArchiveSize) -> None:
     }
     for index in range(size.slices):
         texts = {
-            "instance": _INSTANCE.format(number * size.slices + index + 1),
+            "instance": _INSTANCE.format(2 * _SPARE + number * size.slices + index),
             "height": f"{-500 + 2.5 * index:<{PLACE_BYTES}.3f}",
             "number": f"{index + 1:<6d}",
         }

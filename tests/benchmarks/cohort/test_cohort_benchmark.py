@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from pydicom import dcmread
+
+from benchmarks.cohort import canonical, ours, peers, scanning
+from benchmarks.cohort.clock import Cost, cost, interleaved_costs
+from benchmarks.cohort.synthetic_archive import ArchiveSize, synthetic_archive
+from client.archive.scanner import STYLES
+from client.archive.virtual_hospital import write_virtual_archive
+from common.geometry import Grid
+
+SMALL = ArchiveSize(series=4, slices=12, matrix=32)
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    return synthetic_archive(tmp_path_factory.mktemp("cache"), SMALL)
+
+
+@pytest.fixture(scope="module")
+def head(tmp_path_factory):
+    root = tmp_path_factory.mktemp("head")
+    write_virtual_archive(root, patients=1, style=STYLES["toshiba"], seed=4, matrix=128)
+    return next(path.parent for path in root.rglob("*") if path.is_file())
+
+
+def test_every_file_of_the_synthetic_archive_is_whole_dicom_of_its_own(archive):
+    files = sorted(path for path in archive.rglob("*") if path.is_file())
+    assert len(files) == SMALL.files
+    objects = [dcmread(path) for path in files]
+    assert len({dataset.SOPInstanceUID for dataset in objects}) == SMALL.files
+    assert len({dataset.SeriesInstanceUID for dataset in objects}) == SMALL.series
+    assert len({dataset.file_meta.TransferSyntaxUID for dataset in objects}) == 2
+    for dataset in objects:
+        assert dataset.file_meta.MediaStorageSOPInstanceUID == dataset.SOPInstanceUID
+        assert 75 <= len(dataset) <= 100
+        assert dataset.pixel_array.shape == (32, 32)
+    first = [dataset for dataset in objects if dataset.SeriesInstanceUID == objects[0].SeriesInstanceUID]
+    heights = sorted(float(dataset.ImagePositionPatient[2]) for dataset in first)
+    assert heights == [-500 + 2.5 * index for index in range(SMALL.slices)]
+    assert sorted(int(dataset.InstanceNumber) for dataset in first) == list(range(1, SMALL.slices + 1))
+
+
+def test_the_archive_is_written_once_and_again_after_a_break(archive):
+    (archive / "stray").touch()
+    assert synthetic_archive(archive.parent, SMALL) == archive
+    assert (archive / "stray").exists()
+    archive.with_name(f"{archive.name}.complete").unlink()
+    synthetic_archive(archive.parent, SMALL)
+    assert not (archive / "stray").exists()
+
+
+def test_scans_are_timed_against_the_whole_archive(archive):
+    costs = scanning.scan_table(archive, SMALL, workers=1, turns=1)
+    assert list(costs) == [
+        scanning.PYDICOM, scanning.PYDICOM_HEADERS, scanning.FIRST_ALONE, scanning.FIRST, scanning.SECOND,
+        scanning.TOUCHED,
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match="whole archive"):
+        scanning.scan_table(archive, ArchiveSize(series=5, slices=12), workers=1, turns=1)
+
+
+def test_scan_goals_need_three_times_the_rate_and_a_twentieth_for_the_second_scan():
+    def goals(first, second):
+        costs = {
+            scanning.PYDICOM: Cost(9, 9),
+            scanning.FIRST: Cost(first, first),
+            scanning.SECOND: Cost(second, second),
+        }
+        return [goal.met for goal in scanning.scan_goals(costs)]
+
+    assert goals(3.0, 0.15) == [True] * 4
+    assert goals(3.1, 0.15) == [False, True] * 2
+    assert goals(3.0, 0.16) == [True, False] * 2
+
+
+def test_the_processor_time_of_children_counts():
+    busy = "import time\nwhile time.process_time() < 0.4: pass"
+    spent = cost(lambda: subprocess.run([sys.executable, "-c", busy], check=True))
+    assert 0.35 < spent.cpu_s < 5
+    running = []
+    spent = cost(
+        lambda: (running.append(subprocess.Popen([sys.executable, "-c", busy])), __import__("time").sleep(1.5))
+    )
+    assert spent.cpu_s > 0.05, "of a child that still runs, too"
+    running[0].wait()
+
+
+def test_the_first_turn_is_not_counted():
+    calls = []
+    costs = interleaved_costs({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 2)
+    assert calls == ["a", "b"] * 3
+    assert set(costs) == {"a", "b"}
+
+
+def test_our_volume_as_scanned_agrees_with_simpleitk(head):
+    plan = ours.planned(head)
+    corner = np.array(plan.slices[0].position) + 20.0
+    grid = Grid(shape=(40, 48, 56), voxel_mm=2.5)
+    centre = corner + (np.array(grid.shape[::-1]) - 1) / 2 * grid.voxel_mm
+    expected = peers.sitk_volume(head, corner, grid.shape, grid.voxel_mm)
+    difference = np.abs(ours.scanner_volume(head, grid, centre) - expected)
+    assert expected.max() > 500
+    assert difference.mean() < 0.01
+    assert difference.max() < 0.5
+
+
+def test_agreement_is_held_against_the_better_of_the_peers():
+    def met(mean_hu, max_hu):
+        row = {
+            "ours": canonical.Difference(mean_hu, max_hu),
+            "one": canonical.Difference(0.02, 9.0),
+            "other": canonical.Difference(0.04, 3.0),
+        }
+        (goal,) = canonical.agreement_goals({"head, whole grid": row, "head, inner": row})
+        return goal.met
+
+    assert met(0.02, 3.0)
+    assert not met(0.03, 3.0)
+    assert not met(0.02, 4.0)
+
+
+def test_ours_without_radiographs_is_the_volume_of_the_case(head):
+    case = ours.case_with_radiographs(head, canonical.RECIPE)
+    assert np.array_equal(ours.volume_alone(head, canonical.RECIPE), case.volume_hu)
+    assert case.volume_hu.shape == (128, 128, 128)
+
+
+def test_monai_gives_the_same_head_on_its_own_grid(head):
+    pytest.importorskip("nibabel", reason="MONAI's Orientation needs nibabel, which the benchmark's environment has")
+    (reader, *_) = peers.readers().values()
+    volume, first_mm = peers.monai_volume(reader, head, 2.5)
+    expected = peers.sitk_volume(head, first_mm, volume.shape, 2.5)
+    assert np.abs(volume - expected)[2:-2, 2:-2, 2:-2].max() < 0.1
+    assert peers.monai_pipeline(reader, canonical.GRID)(str(head)).shape == (1, 128, 128, 128)
