@@ -10,6 +10,7 @@ from torch import Tensor, nn, optim
 from torch.nn.utils import clip_grad_norm_
 
 from client.learning.precision import network_dtype
+from client.learning.ranks import Ranks
 from client.learning.samples import Batch
 from client.learning.schedule import Schedule
 from common.networks import (
@@ -67,11 +68,13 @@ class Adversary:
     Args:
         study: networks, losses and rates.
         device: where they run.
+        ranks: the processes that share every batch, where there are several.
     """
 
-    def __init__(self, study: Study, device: torch.device) -> None:
+    def __init__(self, study: Study, device: torch.device, ranks: Ranks | None = None) -> None:
         self.study = study
         self.device = device
+        self._ranks = ranks
         self.generator: Generator = build_generator(study).to(device)
         rates = study.optimisation
         self.optimiser_g = optim.AdamW(
@@ -99,13 +102,14 @@ class Adversary:
         """One step of G and, once the adversarial term has begun, one of D.
 
         Args:
-            batch: cases of the step.
+            batch: cases of the step; of several processes each steps on its share, and the losses are the share's.
             global_step: steps this site took in the run before this one.
 
         Returns:
             The losses, or None if a loss or gradient was not finite; the network concerned has not moved then.
         """
         options, scale = self.study.optimisation, self.study.radiograph.integral_scale
+        batch = batch if self._ranks is None else self._ranks.share(batch)
         integrals = batch.integrals.to(self.device)
         scene = _Scene(batch.target.to(self.device), integrals, integrals / scale)
         playing = adversarial_weight(options, global_step)
@@ -175,9 +179,12 @@ class Adversary:
     ) -> bool:
         """One descent step at a rate; false, and nothing moved, if the loss or its gradient is not finite."""
         optimiser.zero_grad(set_to_none=True)
-        if not all_finite(loss):
+        finite = all_finite(loss)
+        if not (finite if self._ranks is None else self._ranks.all_agree(finite)):
             return False
         torch.autograd.backward(loss)
+        if self._ranks is not None:
+            self._ranks.average_gradients(network)
         for parameter, start in zip(network.parameters(), anchor, strict=False):
             if parameter.grad is not None:
                 # The gradient of FedProx's half mu |w - w0|^2 (Li et al., MLSys 2020).

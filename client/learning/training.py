@@ -13,6 +13,7 @@ import torch
 from client.archive import Case
 from client.learning.adversary import Adversary, StepLosses
 from client.learning.moments import RoundMemory, moments_of, parameters_of, restore_moments, restore_parameters
+from client.learning.ranks import Ranks
 from client.learning.running_average import RunningAverage
 from client.learning.samples import Samples
 from common.errors import ExitCode, Refusal
@@ -68,19 +69,23 @@ class LocalTrainer:
         cases: the site's training cases, at least one.
         state: the run's private folder for what is kept between rounds.
         device: where the networks run.
+        ranks: the processes that train this round together, each with a trainer of its own on the same folder.
 
     Raises:
         Refusal: ``COHORT_TOO_SMALL`` without cases, ``STUDY_INVALID`` if the networks do not fit the study's grid.
     """
 
-    def __init__(self, study: Study, cases: Sequence[Case], state: Path, device: torch.device) -> None:
+    def __init__(
+        self, study: Study, cases: Sequence[Case], state: Path, device: torch.device, ranks: Ranks | None = None
+    ) -> None:
         if not cases:
             mend = "give the site more studies, or the role of a held-out centre"
             raise Refusal(ExitCode.COHORT_TOO_SMALL, "no case to train on", where="cohort", mend=mend)
         self._study = study
         self._cases = cases
         self._memory = RoundMemory(state)
-        self._players = Adversary(study, device)
+        self._players = Adversary(study, device, ranks)
+        self._ranks = ranks
         self._average: RunningAverage | None = None
 
     def train_round(
@@ -121,7 +126,7 @@ class LocalTrainer:
             self._check_bad(done + 1 - len(counted), round)
             if on_step is not None:
                 on_step(StepProgress(done + 1, steps, counted[-1].generator if counted else 0.0))
-        self._memory.save(round, self._kept())
+        self._keep(round)
         players = self._players
         return TrainOutcome(
             generator=weights_of(players.generator),
@@ -147,6 +152,13 @@ class LocalTrainer:
         elif not restore_parameters("discriminator", players.discriminator, kept):
             load_parameters(players.discriminator, weights_of(build_discriminator(self._study)))
         restore_moments("discriminator", players.discriminator, players.optimiser_d, kept)
+
+    def _keep(self, number: int) -> None:
+        """Write what the next round needs: rank 0 alone, and none goes on before."""
+        if self._ranks is None or self._ranks.rank == 0:
+            self._memory.save(number, self._kept())
+        if self._ranks is not None:
+            self._ranks.wait()
 
     def _kept(self) -> dict[str, torch.Tensor]:
         players = self._players
