@@ -37,8 +37,10 @@ _UNRELATED_MODULES = frozenset(
         "counts",
         "deformation",
         "discovery",
+        "folders",
         "head_source",
         "index",
+        "index_file",
         "scanner",
         "split",
         "virtual_hospital",
@@ -206,10 +208,12 @@ def _is_whole(path: Path) -> bool:
 
 
 def _bytes_sha256(slices: Iterable[SliceHeader]) -> str | None:
-    """SHA-256 over the bytes of each file in the slices' order, or None if one cannot be read."""
-    digest = hashlib.sha256()
+    """SHA-256 over which frames of which files the slices are, and the files' bytes; None if one cannot be read."""
+    files: dict[Path, int] = {}
+    frames = [(files.setdefault(header.path, len(files)), header.frame) for header in slices]
+    digest = hashlib.sha256(repr(frames).encode())
     try:
-        for path in dict.fromkeys(header.path for header in slices):
+        for path in files:
             with open_plain(path) as stream:
                 content = hashlib.sha256()
                 while part := stream.read(_READ_BYTES):

@@ -18,22 +18,6 @@ from common.files import write_atomic
 from common.study import Study
 
 FORMAT = "tomoray-case-2"
-_VENDORS = {
-    "SIEMENS": "siemens",
-    "GE": "ge",
-    "PHILIPS": "philips",
-    "TOSHIBA": "canon",
-    "CANON": "canon",
-    "HITACHI": "hitachi",
-    "FUJIFILM": "hitachi",
-    "NEUSOFT": "neusoft",
-    "UIH": "united-imaging",
-    "UNITED": "united-imaging",
-    "SHIMADZU": "shimadzu",
-    "SAMSUNG": "samsung",
-    "NEUROLOGICA": "samsung",
-    "CARESTREAM": "carestream",
-}
 
 Finite = Annotated[float, Field(allow_inf_nan=False, ge=-1e6, le=1e6)]
 
@@ -138,12 +122,6 @@ class Case:
         if ((volume.shape, volume.dtype), (integrals.shape, integrals.dtype)) != expected:
             raise _damaged(path)
         return cls(pseudonym, volume, integrals, facts, provenance)
-
-
-def vendor(manufacturer: str) -> str:
-    """The scanner's vendor from a fixed list, so that free text never reaches a case file."""
-    words = manufacturer.upper().replace("_", " ").replace("-", " ").split()
-    return next((_VENDORS[word] for word in words if word in _VENDORS), "other")
 
 
 def _damaged(path: Path) -> Refusal:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from client.archive.alignment import Alignment, align
 from client.archive.body import Body, find_body
-from client.archive.case import Case, CaseFacts, vendor
+from client.archive.case import Case, CaseFacts
 from client.archive.decoding import SliceStack, UnreadablePixels, Volume, averaged, block_mean, decode_stack
 from client.archive.native_radiographs import native_radiograph_pair
 from client.archive.plan import Plan
@@ -117,7 +117,7 @@ def _bone_hu(volume_hu: Volume) -> float:
 def _facts(plan: Plan, body: Body, alignment: Alignment, bone_hu: float) -> CaseFacts:
     first = plan.slices[0]
     return CaseFacts(
-        manufacturer=vendor(first.manufacturer),
+        manufacturer=first.manufacturer,
         kvp=first.kvp,
         slices=len(plan.slices),
         slice_mm=round(plan.spacing_mm, 4),

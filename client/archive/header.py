@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple, final
 
 from client.archive.pseudonym import Pseudonyms
+from client.archive.vendor import vendor
 from client.dicom import ImageHeader, decodable
 
 Owner = tuple[str, str]
@@ -30,7 +31,8 @@ class SliceHeader(NamedTuple):
         frame: index of this slice among the frames of its object.
         sop_class: DICOM SOP Class UID.
         decodable: whether this installation can decode the transfer syntax.
-        modality, image_type, manufacturer: as stored, upper case.
+        modality, image_type: as stored, upper case.
+        manufacturer: vendor from a fixed list, or ``other``.
         rows, columns: size of the slice in pixels.
         frames: 1, unless this stands for a multi-frame object that could not be told apart by frame.
         orientation: direction cosines of the columns' index, then of the rows' index (0020,0037), LPS; empty if absent.
@@ -117,7 +119,7 @@ def slice_header(
         decodable=decodable(image.transfer_syntax),
         modality=image.modality,
         image_type=image.image_type,
-        manufacturer=image.manufacturer,
+        manufacturer=vendor(image.manufacturer),
         rows=image.rows,
         columns=image.columns,
         frames=image.frames,
