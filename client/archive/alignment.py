@@ -188,14 +188,13 @@ def _described(fit: _Fit, target: _Target, level: TemplateLevel) -> Alignment:
 
 
 def _brightest(target: _Target) -> _Target:
-    """The target with each value replaced by the greatest among its neighbours."""
-    channels = target.channels.clone()
-    channels[:, 0] = torch.from_numpy(ndimage.maximum_filter(channels[0, 0].numpy(), size=3))
-    return replace(target, channels=channels)
+    """The greatest value among each voxel's neighbours, alone."""
+    brightest = ndimage.maximum_filter(target.channels[0, 0].numpy(), size=3)
+    return replace(target, channels=torch.from_numpy(brightest)[None, None])
 
 
 def _sampled(target: _Target, fit: _Fit, level: TemplateLevel) -> Volume:
-    """Value, gradient along x, y, z (HU per mm) and extent of the scan at the template's points: (5, points)."""
+    """The target's channels at the template's points, the value in HU: (channels, points)."""
     # One affine map from the template to PyTorch's coordinates, which run from -1 to 1 between the outermost centres.
     stretch = 2 / (target.voxel_mm * (np.array(target.channels.shape[:1:-1]) - 1))
     turn = (stretch[:, None] * fit.rotation * np.exp(fit.log_scale)).astype(np.float32)
