@@ -24,7 +24,8 @@ from client.archive.volume import Pose, resample_with_extent
 from common.geometry import Grid
 
 START_PITCHES_DEG = (0.0, -20.0, 20.0)
-START_ITERATIONS = 6
+# After a few steps from every start, only the most promising go on.
+FIRST_ITERATIONS, KEPT_STARTS, START_ITERATIONS = 2, 3, 4
 ITERATIONS = (10, 6)
 ROBUST_HU = 100.0
 UNSCANNED_HU = 120.0
@@ -102,8 +103,11 @@ def align(stack: SliceStack, brain_guesses_mm: Sequence[Array]) -> Alignment:
     centre = np.mean(brain_guesses_mm, axis=0)
     levels = template_levels()
     targets = _targets(stack, centre, [level.voxel_mm for level in levels])
-    fits = [_refined(start, targets[0], levels[0], START_ITERATIONS) for start in _starts(brain_guesses_mm, levels[0])]
-    best = min(fits, key=lambda fit: fit.cost)
+    starts = [
+        _refined(start, targets[0], levels[0], FIRST_ITERATIONS) for start in _starts(brain_guesses_mm, levels[0])
+    ]
+    promising = sorted(starts, key=lambda fit: fit.cost)[:KEPT_STARTS]
+    best = min((_refined(fit, targets[0], levels[0], START_ITERATIONS) for fit in promising), key=lambda fit: fit.cost)
     for target, level, iterations in zip(targets, levels, ITERATIONS, strict=True):
         best = _refined(best, target, level, iterations)
     return _described(best, targets[-1], levels[-1])

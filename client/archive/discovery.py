@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -84,14 +86,15 @@ def discover(
     scan = _Scan(pseudonyms, known, reader or shared_reader(), workers)
     findings: list[FolderFindings] = []
     seen, kept = 0, known.files
-    for descriptor, listing in listings(root):
-        findings.append(scan.folder(descriptor, listing))
-        seen += len(listing.names)
-        if progress is not None:
-            progress(seen)
-        if scan.files_read > max(CHECKPOINT_FILES, kept):
-            known.save(findings)
-            scan.files_read, kept = 0, seen
+    with _collector_resting():
+        for descriptor, listing in listings(root):
+            findings.append(scan.folder(descriptor, listing))
+            seen += len(listing.names)
+            if progress is not None:
+                progress(seen)
+            if scan.files_read > max(CHECKPOINT_FILES, kept):
+                known.save(findings)
+                scan.files_read, kept = 0, seen
     series = _series(findings, pseudonyms)
     if not series:
         mend = "name the folder that holds the site's DICOM files"
@@ -99,6 +102,18 @@ def discover(
     if scan.has_changed or len(findings) != known.folders:
         known.save(findings)
     return series
+
+
+@contextmanager
+def _collector_resting() -> Iterator[None]:
+    """While it lasts Python looks for no reference cycles: headers have none, and looking takes a third of a scan."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 @final
