@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -103,11 +104,11 @@ def align(stack: SliceStack, brain_guesses_mm: Sequence[Array]) -> Alignment:
     centre = np.mean(brain_guesses_mm, axis=0)
     levels = template_levels()
     targets = _targets(stack, centre, [level.voxel_mm for level in levels])
-    starts = [
-        _refined(start, targets[0], levels[0], FIRST_ITERATIONS) for start in _starts(brain_guesses_mm, levels[0])
-    ]
-    promising = sorted(starts, key=lambda fit: fit.cost)[:KEPT_STARTS]
-    best = min((_refined(fit, targets[0], levels[0], START_ITERATIONS) for fit in promising), key=lambda fit: fit.cost)
+    coarse = targets[0], levels[0]
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        fits = pool.map(lambda start: _refined(start, *coarse, FIRST_ITERATIONS), _starts(brain_guesses_mm, levels[0]))
+        promising = sorted(fits, key=lambda fit: fit.cost)[:KEPT_STARTS]
+        best = min(pool.map(lambda fit: _refined(fit, *coarse, START_ITERATIONS), promising), key=lambda fit: fit.cost)
     for target, level, iterations in zip(targets, levels, ITERATIONS, strict=True):
         best = _refined(best, target, level, iterations)
     return _described(best, targets[-1], levels[-1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import final
 
@@ -67,15 +68,19 @@ def resample(stack: SliceStack, pose: Pose, grid: Grid) -> Volume:
 
 
 def resample_with_extent(stack: SliceStack, pose: Pose, grid: Grid) -> tuple[Volume, NDArray[np.bool_]]:
-    """As :func:`resample`, and which voxels of the grid were scanned."""
+    """As :func:`resample`, and which voxels of the grid were scanned; in as many threads as PyTorch is set to use."""
     volume: Volume = np.empty(grid.shape, dtype=np.float32)
     scanned = np.empty(grid.shape, dtype=bool)
     z, y, x = (grid.centres_mm(axis) for axis in range(3))
     source = torch.from_numpy(stack.hu)[None, None]
     planes = max(1, _VOXELS_AT_ONCE // (len(y) * len(x)))
-    for start in range(0, len(z), planes):
+
+    def fill(start: int) -> None:
         part = slice(start, start + planes)
         volume[part], scanned[part] = _sampled(source, _stack_coordinates(stack, pose, (x, y, z[part])))
+
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        list(pool.map(fill, range(0, len(z), planes)))
     return volume, scanned
 
 
