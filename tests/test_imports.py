@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 WINGS = {
-    "client": ["dicom", "pacs", "archive", "learning", "gate", "link"],
+    "client": ["dicom", "pacs", "archive", "cohort_page", "learning", "gate", "link"],
     "server": ["consortium", "link", "rounds", "report"],
 }
 FORBIDDEN = {"pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal", "joblib"}
