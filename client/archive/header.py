@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple, final
 
 from client.archive.pseudonym import Pseudonyms
-from client.archive.vendor import vendor
+from client.archive.vocabulary import image_type, modality, storage, vendor
 from client.dicom import ImageHeader, decodable
 
 Owner = tuple[str, str]
@@ -29,9 +29,10 @@ class SliceHeader(NamedTuple):
         position: centre of the first pixel in mm, LPS (0020,0032); empty if absent.
         number: instance number, or of a frame its place among the frames counted from 1; None if absent.
         frame: index of this slice among the frames of its object.
-        sop_class: DICOM SOP Class UID.
+        sop_class: DICOM SOP Class UID if it stores CT images, else ``OTHER``.
         decodable: whether this installation can decode the transfer syntax.
-        modality, image_type: as stored, upper case.
+        modality: ``CT`` or ``OTHER``.
+        image_type: upper case, ``OTHER`` in place of words that no verdict depends on.
         manufacturer: vendor from a fixed list, or ``other``.
         rows, columns: size of the slice in pixels.
         frames: 1, unless this stands for a multi-frame object that could not be told apart by frame.
@@ -115,10 +116,10 @@ def slice_header(
         size_bytes=size_bytes,
         modified_ns=modified_ns,
         instance=pseudonyms.of("instance", image.sop_instance),
-        sop_class=image.sop_class,
+        sop_class=storage(image.sop_class),
         decodable=decodable(image.transfer_syntax),
-        modality=image.modality,
-        image_type=image.image_type,
+        modality=modality(image.modality),
+        image_type=image_type(image.image_type),
         manufacturer=vendor(image.manufacturer),
         rows=image.rows,
         columns=image.columns,

@@ -8,12 +8,8 @@ from client.archive.discovery import Series
 from client.archive.header import SliceHeader
 from client.archive.plan import Plan, plan_slices
 from client.archive.verdict_codes import LARGEST_CUT_SHARE, VerdictCode
+from client.archive.vocabulary import CT_STORAGES, LOCALIZER_WORDS
 from common.study import CohortSettings
-
-CT_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
-CT_STORAGES = frozenset({CT_STORAGE, f"{CT_STORAGE}.1", f"{CT_STORAGE}.2"})
-"""CT, Enhanced CT and Legacy Converted Enhanced CT Image Storage."""
-LOCALIZER_WORDS = frozenset({"LOCALIZER", "LOCALISER", "SCOUT", "SURVIEW", "TOPOGRAM", "SCANOGRAM", "SCOUTVIEW"})
 
 MAXIMUM_SLICES = 4096
 MAXIMUM_EDGE_PIXELS = 2048

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from client.archive.case import Case, CaseFacts
 from client.archive.provenance import Provenance, Step
-from client.archive.vendor import vendor
+from client.archive.vocabulary import vendor
 from common.errors import ExitCode, Refusal
 from common.geometry import Grid
 from common.trust import RELEASE

@@ -375,3 +375,13 @@ def test_a_second_look_at_2000_files_costs_little_of_the_first(series, tmp_path,
     assert len(found[0].slices) == 2000
     # About 7 %, nearly all of it the system's own listing; a busy machine makes that dearer than reading.
     assert min(costs_s["second"]) <= min(costs_s["first"]) / 6
+
+
+@pytest.mark.parametrize("place", ["SOPClassUID", "Modality", "ImageType", "Manufacturer"])
+def test_a_name_in_the_wrong_place_of_a_header_is_not_kept(series, tmp_path, place):
+    """Found by the fuzzer: an element whose tag was damaged carries its patient into another attribute."""
+    value = "1.2.7741.19610704" if place == "SOPClassUID" else "SECRETNAME"
+    series(tags={place: value}).write(tmp_path / "archive", [0, 1])
+    found = discover(tmp_path / "archive", NAMES, index=tmp_path / "index")
+    shown = (tmp_path / "index").read_bytes() + repr([item.slices for item in found]).encode()
+    assert value.encode() not in shown
