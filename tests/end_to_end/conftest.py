@@ -48,7 +48,7 @@ def run() -> Callable[..., subprocess.CompletedProcess[str]]:
 
     def call(name: str, *arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            command(name, *arguments), capture_output=True, text=True, timeout=120, check=False, **options
+            command(name, *arguments), capture_output=True, text=True, timeout=240, check=False, **options
         )
 
     return call
