@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -21,6 +22,8 @@ MODULE = "client.dicom.reader_process"
 # The child gets nothing of the site's environment that could hold a secret.
 _ENVIRONMENT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL")
 _STARTS = 2
+# A process whose channel has closed is gone in a moment; one that only said something wrong runs on.
+_REAP_SECONDS = 0.5
 
 Message = TypeVar("Message", bound=BaseModel)
 
@@ -97,11 +100,18 @@ class ReaderChild:
             raise ChildLost(Fault.TOO_SLOW) from error
         except (OSError, ValidationError) as error:
             # What the child said stays out of every message.
-            raise ChildLost(Fault.CRASHED) from error
+            raise ChildLost(Fault.TOO_SLOW if self._used_up_its_time() else Fault.CRASHED) from error
 
     def close(self) -> None:
         """End the process; it holds nothing worth waiting for."""
         self._end()
+
+    def _used_up_its_time(self) -> bool:
+        """Whether the kernel ended the process at its limit of processor time."""
+        try:
+            return self._process.wait(_REAP_SECONDS) == -signal.SIGXCPU
+        except subprocess.TimeoutExpired:
+            return False
 
 
 def _start(command: Sequence[str], limits: ReaderLimits) -> tuple[socket.socket, subprocess.Popen[bytes]]:

@@ -330,6 +330,17 @@ def test_a_process_that_drips_its_answer_is_ended_at_the_deadline(ct, head_like,
         assert time.monotonic() - started < 15
 
 
+def test_a_file_that_used_up_its_processor_time_is_not_tried_again(ct, head_like, tmp_path):
+    path = ct.save(tmp_path / "a", ct.object(head_like[0]))
+    asked = tmp_path / "asked"
+    does = f"open({str(asked)!r}, 'a').write('x')\nimport signal\nos.kill(os.getpid(), signal.SIGXCPU)"
+    with Reader(SMALL, stand_in(tmp_path, does)) as reader:
+        assert list(reader.headers([path])) == [Fault.TOO_SLOW]
+        assert asked.read_text() == "x"
+        assert list(reader.frames([Frame(path, *head_like[0].shape)])) == [Fault.TOO_SLOW]
+        assert asked.read_text() == "xx"
+
+
 def test_a_process_cannot_shrink_the_memory_its_parent_reads(ct, head_like, tmp_path):
     path = ct.save(tmp_path / "a", ct.object(head_like[0]))
     does = (
