@@ -1,6 +1,10 @@
-"""The study that most tests use: as small as its networks allow."""
+"""The study that most tests use, as small as its networks allow, and a disk that is soon full."""
 
 from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -33,3 +37,16 @@ def study_text() -> str:
 @pytest.fixture
 def study(study_text: str) -> Study:
     return Study.from_text(study_text, where="test")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A real disk of 256 KiB, or of as many KiB as the test's parameter says."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    size = f"size={getattr(request, 'param', 256)}k"
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(folder)], check=False)
+    if mounted.returncode != 0:
+        pytest.skip("this user may not mount a small disk")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)

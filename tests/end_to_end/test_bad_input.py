@@ -7,7 +7,7 @@ import os
 import re
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -99,18 +99,6 @@ def test_a_port_in_use(run: Run, coordinator: Path) -> None:
         port = holder.getsockname()[1]
         coordinator.write_text(coordinator.read_text().replace("18499", str(port)))
         _refused(run("tomoray-coordinator", "start", "--settings", coordinator), ExitCode.PORT_IN_USE, str(port))
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A real disk of 256 KiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)], check=False)
-    if mounted.returncode != 0:
-        pytest.skip("this user may not mount a small disk")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_a_full_disk_at_the_checkpoint(run: Run, coordinator: Path, small_disk: Path) -> None:

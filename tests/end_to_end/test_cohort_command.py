@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -224,18 +223,8 @@ def test_an_archive_that_is_not_clear_is_refused(given) -> None:
     assert refusal.value.code is ExitCode.SETTINGS_INVALID
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A real disk that holds one case and not two."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(folder)], check=False)
-    if mounted.returncode != 0:
-        pytest.skip("this user may not mount a small disk")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
+# Holds one case and not two.
+@pytest.mark.parametrize("small_disk", [128], indirect=True)
 def test_a_full_disk_is_one_line_and_what_was_built_stays_valid(small_disk, hospital, small_study, tmp_path) -> None:
     study = tmp_path / "small.toml"
     study.write_text(small_study)

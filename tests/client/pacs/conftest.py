@@ -95,18 +95,6 @@ def killed_sync() -> Callable[..., int]:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A real disk of 256 KiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)], check=False)
-    if mounted.returncode != 0:
-        pytest.skip("this user may not mount a small disk")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
-@pytest.fixture
 def door() -> Iterator[Callable[..., str]]:
     """Puts a door before an Orthanc, as hospitals do: it asks for a bearer token, or speaks TLS. Gives its address."""
     servers: list[HostileServer] = []
