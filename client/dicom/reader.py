@@ -12,12 +12,12 @@ import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self, TypeVar, final
+from typing import TypeVar, final
 
 from pydantic import BaseModel
 
-from client.dicom.child import ChildLost, ReaderChild
+from client.dicom.child import ChildLost
+from client.dicom.held_child import HeldChild
 from client.dicom.limits import ReaderLimits
 from client.dicom.questions import (
     Batch,
@@ -31,7 +31,7 @@ from client.dicom.questions import (
 )
 from client.dicom.wire import Fault, FrameReply, HeadersReply
 
-# While the answers to one batch are worked on, the process reads the next.
+# The batch whose answers are worked on, and the one that is read meanwhile.
 _BATCHES_SENT = 2
 _shared = threading.local()
 
@@ -39,28 +39,13 @@ Reply = TypeVar("Reply", bound=BaseModel)
 
 
 @final
-class Reader:
-    """Reads through one process, which is started when first needed. For one thread at a time.
-
-    Args:
-        limits: what the process may use.
-        command: program and arguments of the process; a stand-in in tests.
-    """
+class Reader(HeldChild):
+    """Reads files of an archive; while the answers to one batch are worked on, the process reads the next."""
 
     def __init__(self, limits: ReaderLimits | None = None, command: Sequence[str] | None = None) -> None:
-        self._limits = limits or ReaderLimits()
-        self._command = command
-        self._child: ReaderChild | None = None
+        super().__init__(limits, command)
         self._turn = 0
         self._waiting = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     @property
     def child_pid(self) -> int | None:
@@ -71,12 +56,6 @@ class Reader:
     def is_confined(self) -> bool:
         """Whether the process that reads at the moment can open no file; older kernels cannot keep it from that."""
         return self._child is not None and self._child.confined
-
-    def close(self) -> None:
-        """End the process. Reading again starts another."""
-        if self._child is not None:
-            self._child.close()
-            self._child = None
 
     def headers(self, paths: Iterable[Path]) -> Generator[ReadFile | Fault | None]:
         """One answer a path, in order: its headers, why it cannot be read, or None if it is no DICOM image object.
@@ -139,8 +118,9 @@ class Reader:
                     self.close()
 
     def _begin(self) -> None:
-        if self._waiting or (self._child is not None and not self._child.is_alive):
+        if self._waiting:
             self.close()
+        self._close_dead()
         self._waiting = True
         self._turn += 1
 
@@ -149,7 +129,7 @@ class Reader:
         again = True
         while True:
             try:
-                reply: Reply | Fault = self._alive().receive(kind)
+                reply: Reply | Fault = self._started().receive(kind)
             except ChildLost as lost:
                 self.close()
                 reply = lost.fault
@@ -169,12 +149,7 @@ class Reader:
                 self._ask(batch)
 
     def _ask(self, batch: Batch) -> None:
-        self._alive().send(batch.request(batch.answered), batch.descriptors)
-
-    def _alive(self) -> ReaderChild:
-        if self._child is None:
-            self._child = ReaderChild(self._limits, self._command)
-        return self._child
+        self._started().send(batch.request(batch.answered), batch.descriptors)
 
 
 def shared_reader() -> Reader:

@@ -8,16 +8,15 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Self, TypeVar, final
+from typing import Any, TypeVar, final
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from client.dicom.child import ChildLost, ReaderChild
+from client.dicom.child import ChildLost
 from client.dicom.header import ImageHeader
-from client.dicom.limits import ReaderLimits
+from client.dicom.held_child import HeldChild
 from client.dicom.plain_file import has_prefix
 from client.dicom.questions import MOST_PIXELS
 from client.dicom.wire import (
@@ -54,32 +53,8 @@ class ReceivedObject:
 
 
 @final
-class ObjectReader:
-    """Reads objects one at a time through one process, which is started when first needed. For one thread at a time.
-
-    Args:
-        limits: what the process may use.
-        command: program and arguments of the process; a stand-in in tests.
-    """
-
-    def __init__(self, limits: ReaderLimits | None = None, command: Sequence[str] | None = None) -> None:
-        self._limits = limits or ReaderLimits()
-        self._command = command
-        self._child: ReaderChild | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End the process. Reading again starts another."""
-        if self._child is not None:
-            self._child.close()
-            self._child = None
+class ObjectReader(HeldChild):
+    """Reads received objects, one at a time."""
 
     def read(self, content: bytes) -> ReceivedObject | Fault | None:
         """An object's headers and pixel data, why it cannot be read, or None if it is no DICOM image object.
@@ -139,12 +114,11 @@ class ObjectReader:
         """The reply; a process that is lost over it is replaced once, for something else may have ended it."""
         fault = Fault.CRASHED
         for _ in range(2):
-            if self._child is None or not self._child.is_alive:
-                self.close()
-                self._child = ReaderChild(self._limits, self._command)
-            self._child.send(request, files)
+            self._close_dead()
+            child = self._started()
+            child.send(request, files)
             try:
-                return self._child.receive(kind)
+                return child.receive(kind)
             except ChildLost as lost:
                 self.close()
                 fault = lost.fault

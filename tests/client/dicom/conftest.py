@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import UID, CTImageStorage, ExplicitVRBigEndian, ExplicitVRLittleEndian
 
-from client.dicom import Reader
+from client.dicom import Reader, ReaderLimits
 
 ROOT = Path(__file__).resolve().parents[4]
 REAL_CT = ROOT / "shared" / "data" / "ct"
@@ -99,6 +99,12 @@ def head_like() -> NDArray[np.int16]:
 def reader() -> Iterator[Reader]:
     with Reader() as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def small() -> ReaderLimits:
+    """Limits that a hostile file soon meets."""
+    return ReaderLimits(memory_bytes=700 << 20, seconds=30.0)
 
 
 @pytest.fixture(scope="session")
