@@ -14,9 +14,12 @@ from numpy.typing import NDArray
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
+from client.archive import Cohort, CohortProgress, build_cohort, cache
 from client.archive.anatomy import template_head
+from common.exchange import Role
 from common.geometry import Geometry, Grid
 from common.study import CohortSettings, Study
+from tests.client.archive.heads import COUNT, vary
 
 REAL_CT = Path(__file__).resolve().parents[4] / "shared" / "data" / "ct"
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
@@ -151,6 +154,47 @@ def study() -> Study:
         geometry=Geometry(detector_shape=(48, 48), pixel_mm=8.0),
         cohort=CohortSettings(minimum_cases=1),
     )
+
+
+@pytest.fixture(scope="session")
+def heads(
+    head_hu: NDArray[np.int16],
+    head_series: Callable[..., SeriesWriter],
+    series: Callable[..., SeriesWriter],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """Three patients with a head each, one of them with a second, coarser series, and a series that is no CT."""
+    folder = tmp_path_factory.mktemp("archive")
+    for number in range(COUNT):
+        writer = head_series(patient_id=f"SECRET-{number}")
+        writer.hu = vary(head_hu, number)
+        writer.write(folder / f"SECRETNAME{number}" / "s")
+    again = head_series(patient_id="SECRET-0")
+    again.hu = vary(head_hu, 0)[2:]
+    again.origins = again.origins[2:]
+    again.write(folder / "again")
+    series(tags={"Modality": "MR"}, sop_class="1.2.840.10008.5.1.4.1.1.4").write(folder / "SECRETMAGNET", [0, 1])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def built(
+    heads: Path, study: Study, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Cohort, Path, list[CohortProgress]]:
+    """The cohort of these heads, the state folder it was built in, and the progress that was shown."""
+    state = tmp_path_factory.mktemp("state")
+    seen: list[CohortProgress] = []
+    return build_cohort(heads, study, Role.TRAIN, state, seen.append), state, seen
+
+
+@pytest.fixture
+def no_building(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails if a case is built."""
+
+    def fail(*arguments: object) -> None:
+        raise AssertionError("a case was built again")
+
+    monkeypatch.setattr(cache, "construct_case", fail)
 
 
 @pytest.fixture(scope="session")
