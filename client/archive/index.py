@@ -10,7 +10,7 @@ import hashlib
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import accumulate
 from operator import add
 from pathlib import Path
@@ -26,6 +26,8 @@ from client.archive.pseudonym import Pseudonyms
 SETTLED_NS = 100_000_000
 UNSETTLED = bytes(HASH_BYTES)
 DAMAGED, UNREAD = -1, -2
+# As SliceHeader._make without its count of the fields: those of an index were counted when it was read.
+_header_of = partial(tuple.__new__, SliceHeader)
 
 
 @final
@@ -111,12 +113,13 @@ class ArchiveIndex:
 
     def state(self, listing: Listing) -> bytes:
         """Keyed hash of a folder's files."""
+        names = "\0".join(listing.names).encode(errors="surrogatepass")
         numbers = (listing.sizes_bytes, listing.modified_ns, listing.changed_ns, listing.inodes)
         try:
             content = b"".join(array("q", values).tobytes() for values in numbers)
         except OverflowError:
             content = repr(numbers).encode()
-        return self._hash(repr(listing.names).encode() + content)
+        return self._hash(b"%d\0%b\0%b" % (len(listing.names), names, content))
 
     def file_key(self, listing: Listing, file: int) -> bytes:
         """Keyed hash of a file."""
@@ -170,15 +173,14 @@ class _Kept:
         self._states = columns["folder_state"].tobytes()
         self._keys = columns["file_key"].tobytes()
         self._starts: list[int] = [0, *np.maximum(columns["file_count"], 0).cumsum().tolist()]
-        self._kinds = [kinds[place] for place in columns["slice_kind"].tolist()]
-        instances = columns["slice_instance"].tobytes().hex()
-        self._instances = [
-            instances[place : place + 2 * HASH_BYTES] for place in range(0, len(instances), 2 * HASH_BYTES)
-        ]
+        self._owners = [kind.owner for kind in kinds]
+        self._shared = [kind.shared for kind in kinds]
+        self._odd_positions = {place: kind.position for place, kind in enumerate(kinds) if kind.position is not None}
+        self._kinds: list[int] = columns["slice_kind"].tolist()
+        self._instances = columns["slice_instance"].tobytes().hex(" ", HASH_BYTES).split()
         self._positions: list[Vector] = list(zip(*columns["slice_position"].T.tolist(), strict=True))
         self._numbers = [None if number == NO_NUMBER else number for number in columns["slice_number"].tolist()]
         self._frames: list[int] = columns["slice_frame"].tolist()
-        self._has_odd_positions = any(kind.position is not None for kind in kinds)
 
     @cached_property
     def places(self) -> dict[bytes, int]:
@@ -199,9 +201,9 @@ class _Kept:
         """Owners and headers of the slices of files that are listed now."""
         part = slice(self._starts[first], self._starts[last])
         kinds, positions = self._kinds[part], self._positions[part]
-        if self._has_odd_positions:
+        if self._odd_positions:
             pairs = zip(kinds, positions, strict=True)
-            positions = [position if kind.position is None else kind.position for kind, position in pairs]
+            positions = [self._odd_positions.get(kind, position) for kind, position in pairs]
         names, sizes_bytes, modified_ns = listing.names, listing.sizes_bytes, listing.modified_ns
         counts = self.counts[first:last]
         if counts.count(1) != len(counts):
@@ -212,8 +214,8 @@ class _Kept:
         folders = [listing.folder] * len(names)
         said = (self._instances[part], positions, self._numbers[part], self._frames[part])
         own = zip(folders, names, sizes_bytes, modified_ns, *said, strict=True)
-        headers = list(map(SliceHeader._make, map(add, own, [kind.shared for kind in kinds])))
-        return [kind.owner for kind in kinds], headers
+        headers = list(map(_header_of, map(add, own, map(self._shared.__getitem__, kinds))))
+        return list(map(self._owners.__getitem__, kinds)), headers
 
 
 def _split(hashes: bytes) -> Iterator[bytes]:

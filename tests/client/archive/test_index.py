@@ -373,8 +373,8 @@ def test_a_second_look_at_2000_files_costs_little_of_the_first(series, tmp_path,
             found = discover(tmp_path / "archive", NAMES, index=index)
             costs_s[look].append(time.process_time() - start)
     assert len(found[0].slices) == 2000
-    # About 7 %, nearly all of it the system's own listing; a busy machine makes that dearer than reading.
-    assert min(costs_s["second"]) <= min(costs_s["first"]) / 6
+    # 8 to 10 % on busy cores, most of it the system's own listing, which such cores make dearer than reading.
+    assert min(costs_s["second"]) <= min(costs_s["first"]) / 8
 
 
 @pytest.mark.parametrize("place", ["SOPClassUID", "Modality", "ImageType", "Manufacturer"])
