@@ -9,16 +9,21 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.data import get_testdata_file
+from pydicom.encaps import encapsulate
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import (
+    HTJ2K,
     JPEG2000,
     UID,
     AllTransferSyntaxes,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGBaseline8Bit,
     JPEGLSLossless,
     JPEGLSNearLossless,
     RLELossless,
@@ -27,6 +32,7 @@ from pydicom.uid import (
 from client.dicom import Fault, Frame, decodable
 from client.dicom.syntaxes import DECODERS, NATIVE
 
+CODESTREAMS = Path(__file__).parent / "htj2k"
 PLAIN = [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian]
 
 
@@ -90,6 +96,43 @@ def test_extended_jpeg_of_12_bits_gives_nearly_the_stored_values(ct, reader, tmp
     plain = ct.save(tmp_path / "plain", ct.object(stored, bits=12))
     found = read(reader, ct.recode(plain, tmp_path / "coded", "JPEGExtendedProcess2_4"), stored.shape)
     assert 0 < np.abs(found.astype(int) - stored).max() <= 8
+
+
+def test_baseline_jpeg_of_8_bits_gives_nearly_the_stored_values(ct, reader, tmp_path):
+    y, x = np.mgrid[:48, :64]
+    stored = np.rint(128 + 90 * np.sin(x / 9) * np.cos(y / 7)).astype(np.uint8)
+    plain = ct.save(tmp_path / "plain", ct.object(stored, bits=8, BitsAllocated=8))
+    coded = ct.recode(plain, tmp_path / "coded", "JPEGBaselineProcess1")
+    assert pydicom.dcmread(coded).file_meta.TransferSyntaxUID == JPEGBaseline8Bit
+    found = read(reader, coded, stored.shape)
+    assert found.dtype == np.uint8
+    assert 0 < np.abs(found.astype(int) - stored).max() <= 8
+
+
+@pytest.mark.parametrize(
+    ("syntax", "codestream", "most"),
+    [
+        (HTJ2KLossless, "signed", 0),
+        (HTJ2KLossless, "unsigned", 0),
+        (HTJ2KLosslessRPCL, "by_resolution", 0),
+        (HTJ2K, "signed", 0),
+        (HTJ2K, "lossy", 8),
+    ],
+    ids=lambda value: getattr(value, "keyword", str(value)),
+)
+def test_high_throughput_jpeg_2000_of_another_coder_gives_the_stored_values(
+    ct, reader, tmp_path, syntax, codestream, most
+):
+    """OpenJPH wrote the codestreams; OpenJPEG, which reads them here, writes none of this kind."""
+    y, x = np.mgrid[:24, :32]
+    stored = (7 * (x - 13) ** 2 - 9 * (y - 10) ** 2 + 300 * (x > y)).astype(np.int16)
+    if codestream in ("unsigned", "lossy"):
+        stored = (stored + 1800).astype(np.uint16)
+    dataset = ct.object(stored, syntax=syntax)
+    dataset.PixelData = encapsulate([(CODESTREAMS / f"{codestream}.j2c").read_bytes()])
+    found = read(reader, ct.save(tmp_path / "a", dataset), stored.shape)
+    assert found.dtype == stored.dtype
+    assert np.abs(found.astype(int) - stored).max() <= most
 
 
 @pytest.mark.parametrize("name", ["JPGExtended.dcm", "JPEG-lossy.dcm"])
