@@ -122,7 +122,9 @@ class Optimisation(Section):
     Attributes:
         steps_per_round: generator steps at each site in each round.
         batch_size: cases per step.
-        lr_generator: peak AdamW learning rate of G.
+        optimiser: what moves G. ``muon`` orthogonalises the momentum of every matrix, moves the rest as AdamW does, and
+            needs far fewer steps. D is moved by Adam either way.
+        lr_generator: peak learning rate of G.
         lr_discriminator: learning rate of D, at most G's.
         warmup_steps: linear warm-up of G's rate.
         gradient_clip: maximum global gradient norm.
@@ -149,6 +151,7 @@ class Optimisation(Section):
 
     steps_per_round: Count = 40
     batch_size: Count = 2
+    optimiser: Literal["adamw", "muon"] = "muon"
     lr_generator: Positive = 2e-3
     lr_discriminator: Positive = 4e-4
     warmup_steps: Annotated[int, Field(ge=0)] = 40

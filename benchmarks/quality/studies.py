@@ -18,7 +18,8 @@ _BARE: Options = {"name": "lifting", "size": "small", "consistency_steps": 0}
 _CONSISTENT: Options = _BARE | {"consistency_steps": 2, "inference_consistency_steps": 20}
 _RECIPE: Options = {
     "batch_size": 2,
-    "lr_generator": 1.5e-3,
+    "optimiser": "muon",
+    "lr_generator": 3e-3,
     "lr_discriminator": 4e-4,
     "warmup_steps": 40,
     "l1_weight": 1.0,
@@ -32,6 +33,7 @@ _RECIPE: Options = {
 _GAME: Options = _RECIPE | {"adversarial_weight": 0.02}
 # Ying et al., CVPR 2019: least squares 0.1, squared error 10, projections along the axes 10; Adam at 2e-4.
 _X2CT: Options = _RECIPE | {
+    "optimiser": "adamw",
     "lr_generator": 2e-4,
     "lr_discriminator": 2e-4,
     "warmup_steps": 0,
@@ -82,6 +84,7 @@ ABLATIONS: Mapping[str, Network] = {
         _CONSISTENT, _RECIPE, widening={"displacement_mm": 3.0, "scale": 0.05, "rotation_deg": 3.0, "shift_mm": 3.0}
     ),
     "variance by likelihood": Network(_CONSISTENT | _VARIANCE, _RECIPE | {"likelihood_weight": 0.02}),
+    "AdamW": Network(_CONSISTENT, _RECIPE | {"optimiser": "adamw", "lr_generator": 1.5e-3}),
     "uniform freedom": Network(_CONSISTENT | {"consistency_weight": "uniform"}, _RECIPE),
     "eight steps unrolled": Network(_CONSISTENT | {"consistency_steps": 8}, _RECIPE),
     "base size": Network(_CONSISTENT | {"size": "base"}, _RECIPE),

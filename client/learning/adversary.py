@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn, optim
 from torch.nn.utils import clip_grad_norm_
 
+from client.learning.muon import Muon
 from client.learning.precision import network_dtype
 from client.learning.ranks import Ranks
 from client.learning.samples import Batch
@@ -37,6 +38,7 @@ from common.study import Study
 BETAS_GENERATOR = (0.9, 0.99)
 BETAS_DISCRIMINATOR = (0.5, 0.99)
 WEIGHT_DECAY = 1e-4
+_GENERATOR_OPTIMISERS = {"adamw": optim.AdamW, "muon": Muon}
 
 
 @final
@@ -77,7 +79,7 @@ class Adversary:
         self._ranks = ranks
         self.generator: Generator = build_generator(study).to(device)
         rates = study.optimisation
-        self.optimiser_g = optim.AdamW(
+        self.optimiser_g: optim.Optimizer = _GENERATOR_OPTIMISERS[rates.optimiser](
             self.generator.parameters(), lr=rates.lr_generator, betas=BETAS_GENERATOR, weight_decay=WEIGHT_DECAY
         )
         self.discriminator: Discriminator | None = None

@@ -1,4 +1,4 @@
-"""What a site keeps between rounds: Adam's moments, and the discriminator where it must not travel."""
+"""What a site keeps between rounds: the optimisers' moments, and the discriminator where it must not travel."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import final
 
 from torch import Tensor, nn, optim
 
+from client.learning.muon import Muon, is_matrix
 from common.errors import ExitCode, Refusal
 from common.files import disk_refusals, make_folder, read_tensors, write_tensors
 from common.networks import load_parameters
 
 KEPT_ROUNDS = 2
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+MOMENTS_OF_MATRICES = ("exp_avg",)
 _FILE = re.compile(r"round-(\d{6})\.safetensors")
 
 Tensors = dict[str, Tensor]
@@ -64,13 +66,18 @@ class RoundMemory:
 
 
 def moments_of(network: str, module: nn.Module, optimiser: optim.Optimizer) -> Tensors:
-    """Adam's moments by network, parameter and moment, on the CPU."""
+    """An optimiser's moments by network, parameter and moment, on the CPU."""
     return {
         f"{network}/{name}/{moment}": optimiser.state[parameter][moment].detach().cpu().clone()
         for name, parameter in module.named_parameters()
         if parameter in optimiser.state
-        for moment in MOMENTS
+        for moment in kept_moments(optimiser, parameter)
     }
+
+
+def kept_moments(optimiser: optim.Optimizer, parameter: Tensor) -> tuple[str, ...]:
+    """Names of what an optimiser keeps of a parameter."""
+    return MOMENTS_OF_MATRICES if isinstance(optimiser, Muon) and is_matrix(parameter) else MOMENTS
 
 
 def restore_moments(network: str, module: nn.Module, optimiser: optim.Optimizer, kept: Tensors) -> None:
@@ -84,13 +91,19 @@ def restore_moments(network: str, module: nn.Module, optimiser: optim.Optimizer,
     parameters = dict(module.named_parameters())
     for name in names:
         state = {moment: kept.get(f"{network}/{name}/{moment}") for moment in MOMENTS}
-        shape, average = parameters[name].shape if name in parameters else None, state["exp_avg"]
-        if average is None or average.shape != shape or any(tensor is None for tensor in state.values()):
+        present = tuple(moment for moment, tensor in state.items() if tensor is not None)
+        parameter, average = parameters.get(name), state["exp_avg"]
+        if (
+            parameter is None
+            or average is None
+            or average.shape != parameter.shape
+            or present != kept_moments(optimiser, parameter)
+        ):
             mend = "remove the run's folder in the site's state to start with fresh moments"
             raise Refusal(ExitCode.RUN_INVALID, "moments of another network", where=network, mend=mend)
-        device = parameters[name].device
+        device = parameter.device
         # Adam keeps its step count on the CPU.
-        optimiser.state[parameters[name]] = {
+        optimiser.state[parameter] = {
             moment: tensor.clone() if moment == "step" else tensor.to(device, copy=True)
             for moment, tensor in state.items()
             if tensor is not None

@@ -21,13 +21,29 @@ def group_norm(channels: int) -> nn.GroupNorm:
 
 
 @final
+class PointwiseConv3d(nn.Conv3d):
+    """A convolution of kernel 1, computed as the product of matrices that it is: several times faster on a CPU."""
+
+    def __init__(self, inputs: int, outputs: int, *, bias: bool = True) -> None:
+        super().__init__(inputs, outputs, 1, bias=bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, inputs, z, y, x) to (B, outputs, z, y, x), channels last in memory."""
+        last = features.permute(0, 2, 3, 4, 1)
+        return functional.linear(last, self.weight.flatten(1), self.bias).permute(0, 4, 1, 2, 3)
+
+
+@final
 class ConvUnit(nn.Module):
     """Convolution, GroupNorm, leaky ReLU, in two or three dimensions."""
 
     def __init__(self, dimensions: int, inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1) -> None:
         super().__init__()
         convolution = nn.Conv2d if dimensions == 2 else nn.Conv3d
-        self.convolution = convolution(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False)
+        if dimensions == 3 and kernel == stride == 1:
+            self.convolution = PointwiseConv3d(inputs, outputs, bias=False)
+        else:
+            self.convolution = convolution(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False)
         self.norm = group_norm(outputs)
 
     def forward(self, features: Tensor) -> Tensor:

@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
-from common.networks.blocks import depth_to_space, group_norm, space_to_depth, start_as_resize
+from common.networks.blocks import PointwiseConv3d, depth_to_space, group_norm, space_to_depth, start_as_resize
 
 
 def test_space_to_depth_gathers_each_cube_of_eight_voxels() -> None:
@@ -36,3 +37,16 @@ def test_group_norm_divides_any_number_of_channels(channels: int) -> None:
     norm = group_norm(channels)
     assert channels % norm.num_groups == 0
     assert norm.num_groups <= max(channels // 4, 1)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_pointwise_convolution_is_a_convolution_with_its_gradients(layout: torch.memory_format, bias: bool) -> None:
+    layer = PointwiseConv3d(5, 3, bias=bias).double()
+    features = torch.rand(2, 5, 4, 3, 2, dtype=torch.float64).contiguous(memory_format=layout).requires_grad_()
+    ours, plain = layer(features), functional.conv3d(features, layer.weight, layer.bias)
+    assert torch.allclose(ours, plain)
+    wanted = [features, *layer.parameters()]
+    pairs = zip(*(torch.autograd.grad(out.square().sum(), wanted) for out in (ours, plain)), strict=True)
+    assert all(torch.allclose(mine, reference) for mine, reference in pairs)
+    assert ours.is_contiguous(memory_format=torch.channels_last_3d)
