@@ -33,17 +33,20 @@ class PointwiseConv3d(nn.Conv3d):
         return functional.linear(last, self.weight.flatten(1), self.bias).permute(0, 4, 1, 2, 3)
 
 
+def _convolution(dimensions: int, inputs: int, outputs: int, kernel: int, stride: int) -> nn.Module:
+    if dimensions == 3 and kernel == stride == 1:
+        return PointwiseConv3d(inputs, outputs, bias=False)
+    kind = nn.Conv2d if dimensions == 2 else nn.Conv3d
+    return kind(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False)
+
+
 @final
 class ConvUnit(nn.Module):
     """Convolution, GroupNorm, leaky ReLU, in two or three dimensions."""
 
     def __init__(self, dimensions: int, inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1) -> None:
         super().__init__()
-        convolution = nn.Conv2d if dimensions == 2 else nn.Conv3d
-        if dimensions == 3 and kernel == stride == 1:
-            self.convolution = PointwiseConv3d(inputs, outputs, bias=False)
-        else:
-            self.convolution = convolution(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False)
+        self.convolution = _convolution(dimensions, inputs, outputs, kernel, stride)
         self.norm = group_norm(outputs)
 
     def forward(self, features: Tensor) -> Tensor:
