@@ -17,7 +17,7 @@ from typing import final
 
 from client.archive.folders import listings, open_file
 from client.archive.header import SliceHeader, slice_header
-from client.archive.index import DAMAGED, UNREAD, UNSETTLED, ArchiveIndex, FileFindings, Listing
+from client.archive.index import DAMAGED, UNREAD, UNSETTLED, ArchiveIndex, FileFindings, Listing, frames_beyond
 from client.archive.index_file import FolderFindings
 from client.archive.pseudonym import Pseudonyms
 from client.dicom import UNSURE, Fault, HeaderGlance, ImageHeader, Reader, ReadFile, Unsure, shared_reader
@@ -27,6 +27,8 @@ from common.errors import ExitCode, Refusal
 CHECKPOINT_FILES = 5000
 # Storage that kept the process waiting for most of the first files of a folder is read by several threads.
 PROBED_FILES = 16
+# In a whole archive, frames beyond one a file: their headers take memory that no file of their own pays for.
+MOST_FRAMES_BEYOND = 1 << 19
 _NO_IMAGE = FileFindings(0, (), ())
 _DAMAGED = FileFindings(DAMAGED, (), ())
 _UNREAD = FileFindings(UNREAD, (), ())
@@ -133,21 +135,24 @@ class _Scan:
         self._reader = reader
         self._workers = workers
         self._glance = HeaderGlance()
+        self._frames_left = MOST_FRAMES_BEYOND
 
     def folder(self, descriptor: int, listing: Listing) -> FolderFindings:
         """What a listed folder holds, which is open under a descriptor."""
         key, state = self._known.folder_key(listing.place), self._known.state(listing)
         unchanged = self._known.unchanged(key, state, listing)
-        if unchanged is not None:
+        if unchanged is not None and (beyond := frames_beyond(unchanged.counts)) <= self._frames_left:
+            self._frames_left -= beyond
             return unchanged
         self.has_changed = True
         keys = [self._known.file_key(listing, place) for place in range(len(listing.names))]
-        files = [self._known.file(file_key, listing, place) for place, file_key in enumerate(keys)]
+        known = (self._known.file(file_key, listing, place) for place, file_key in enumerate(keys))
+        files = [file and self._bounded(file) for file in known]
         missing = [place for place, known in enumerate(files) if known is None]
         self.files_read += len(missing)
         read = dict(zip(missing, self._read(descriptor, listing, missing), strict=True))
         found = [known or read[place] for place, known in enumerate(files)]
-        settled = [listing.is_settled(place) and file.count != UNREAD for place, file in enumerate(found)]
+        settled = [file.is_lasting and listing.is_settled(place) for place, file in enumerate(found)]
         return FolderFindings(
             folder=listing.folder,
             key=key,
@@ -165,7 +170,15 @@ class _Scan:
         )
         answers = self._reader.headers(unsure)
         for place, at in zip(places, looked, strict=True):
-            yield self._found(listing, place, next(answers) if isinstance(at, Unsure) else at)
+            yield self._bounded(self._found(listing, place, next(answers) if isinstance(at, Unsure) else at))
+
+    def _bounded(self, file: FileFindings) -> FileFindings:
+        """A file as it is, or as one object that is not told apart by frame if the archive holds too many frames."""
+        beyond = frames_beyond([file.count])
+        if beyond <= self._frames_left:
+            self._frames_left -= beyond
+            return file
+        return FileFindings(1, file.owners[:1], [file.slices[0]._replace(frames=file.count)], is_whole=False)
 
     def _found(self, listing: Listing, place: int, said: ImageHeader | ReadFile | Fault | None) -> FileFindings:
         if said is None:

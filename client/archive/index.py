@@ -74,11 +74,18 @@ class FileFindings:
         count: slices, ``DAMAGED``, or ``UNREAD`` if it could not be read this time.
         owners: pseudonyms of series and patient of each slice.
         slices: the headers.
+        is_whole: whether no frame was left out.
     """
 
     count: int
     owners: Sequence[Owner]
     slices: Sequence[SliceHeader]
+    is_whole: bool = True
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether reading the same bytes again would give the same, whatever else the archive holds."""
+        return self.is_whole and self.count != UNREAD
 
 
 @final
@@ -216,6 +223,11 @@ class _Kept:
         own = zip(folders, names, sizes_bytes, modified_ns, *said, strict=True)
         headers = list(map(_header_of, map(add, own, map(self._shared.__getitem__, kinds))))
         return list(map(self._owners.__getitem__, kinds)), headers
+
+
+def frames_beyond(counts: Sequence[int]) -> int:
+    """How many frames files hold beyond one each."""
+    return sum(count - 1 for count in counts if count > 1)
 
 
 def _split(hashes: bytes) -> Iterator[bytes]:

@@ -49,7 +49,7 @@ REASONS: dict[VerdictCode, str] = {
     VerdictCode.UNREADABLE: "a file of the series is damaged or cannot be read",
     VerdictCode.NOT_CT: "not a CT image",
     VerdictCode.LOCALIZER_OR_DERIVED: "localizer, secondary capture or derived images",
-    VerdictCode.MULTI_FRAME: "a multi-frame object whose frames say neither place nor scale",
+    VerdictCode.MULTI_FRAME: "a multi-frame object whose frames say neither place nor scale, or are too many",
     VerdictCode.CONTRAST_ENHANCED: "a contrast agent is named, and the study takes heads without contrast alone",
     VerdictCode.NO_GEOMETRY: "position, orientation, pixel spacing or size is missing or impossible",
     VerdictCode.NO_RESCALE: "rescale slope or intercept is missing, so values are not HU",

@@ -18,8 +18,11 @@ from client.archive.header import SliceHeader
 from client.archive.index import SETTLED_NS, ArchiveIndex, Listing
 from client.archive.index_file import FolderFindings, read_index, write_index
 from client.archive.pseudonym import Pseudonyms
+from client.archive.verdict_codes import VerdictCode
+from client.archive.verdicts import judge_headers
 from client.dicom import Fault, HeaderGlance, ReadFile
 from common.errors import ExitCode, Refusal
+from common.study import CohortSettings
 
 NAMES = Pseudonyms(b"k" * 32)
 
@@ -281,6 +284,58 @@ def test_objects_of_many_frames_are_kept_frame_by_frame(archive, index):
     assert again.asked == []
     numbers = {header.frame: header.position for item in first for header in item.slices if header.name == path.name}
     assert numbers[4] == (0, 0, 10)
+
+
+@pytest.fixture
+def many_frames(archive, monkeypatch):
+    """A reader that tells three objects of five frames apart, in an archive that may hold the frames of two."""
+    monkeypatch.setattr(discovery, "MOST_FRAMES_BEYOND", 9)
+    images = {}
+    for place in ("one/o00000", "one/o00001", "two/o00000"):
+        path = archive / "FOLDERNAME" / place
+        data = path.read_bytes()
+        images[path] = HeaderGlance().of(data, len(data))
+        path.write_bytes(data[132:])
+    settle()
+
+    def answer(path):
+        if path not in images:
+            return Fault.DAMAGED
+        frames = tuple(replace(images[path], frame=frame, number=frame + 1) for frame in range(5))
+        return ReadFile(path.stat().st_size, path.stat().st_mtime_ns, frames)
+
+    return StandInReader(answer)
+
+
+def frames_told(found) -> list[tuple[str, int]]:
+    """Of objects of several frames, their folders and the frames they stand for."""
+    slices = [header for item in found for header in item.slices if header.frames > 1 or header.frame]
+    return sorted({(header.folder.name, header.frames) for header in slices})
+
+
+def test_frames_beyond_what_an_archive_may_hold_are_not_told_apart(archive, index, many_frames):
+    found = discover(archive, NAMES, index=index, reader=many_frames)
+    assert frames_told(found) == [("one", 1), ("two", 5)]
+    assert sum(len(item.slices) for item in found) == 8 + 2 * 4
+    refused = next(item for item in found if any(header.frames > 1 for header in item.slices))
+    assert judge_headers(refused, CohortSettings(minimum_cases=1)) is VerdictCode.MULTI_FRAME
+
+
+def test_frames_that_were_too_many_are_told_apart_once_there_is_room(archive, index, many_frames):
+    first = discover(archive, NAMES, index=index, reader=many_frames)
+    many_frames.asked.clear()
+    assert discover(archive, NAMES, index=index, reader=many_frames) == first
+    assert [path.parent.name for path in many_frames.asked if path.name != "bad"] == ["two"]
+    (archive / "FOLDERNAME" / "one" / "o00000").unlink()
+    found = discover(archive, NAMES, index=index, reader=many_frames)
+    assert frames_told(found) == [("one", 1), ("two", 1)]
+
+
+def test_an_index_brings_no_more_frames_than_an_archive_may_hold(archive, index, many_frames, monkeypatch):
+    discover(archive, NAMES, index=index, reader=many_frames)
+    monkeypatch.setattr(discovery, "MOST_FRAMES_BEYOND", 4)
+    found = discover(archive, NAMES, index=index, reader=many_frames)
+    assert frames_told(found) == [("one", 1), ("one", 5), ("two", 5)]
 
 
 NUMBER = st.floats(-1e6, 1e6)
