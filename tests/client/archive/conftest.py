@@ -20,6 +20,7 @@ from common.exchange import Role
 from common.geometry import Geometry, Grid
 from common.study import CohortSettings, Study
 from tests.client.archive.heads import COUNT, vary
+from tests.client.archive.looking import settle
 
 REAL_CT = Path(__file__).resolve().parents[4] / "shared" / "data" / "ct"
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
@@ -195,6 +196,25 @@ def no_building(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("a case was built again")
 
     monkeypatch.setattr(cache, "construct_case", fail)
+
+
+@pytest.fixture
+def mixed(series: Callable[..., SeriesWriter], tmp_path: Path) -> Path:
+    """Two series in folders of their own and a third that shares one, with other files and a damaged one; settled."""
+    root = tmp_path / "ARCHIVENAME"
+    series().write(root / "FOLDERNAME" / "one", range(4))
+    series().write(root / "FOLDERNAME" / "two", range(3))
+    series(patient_id="other").write(root / "FOLDERNAME" / "two" / "three", [5])
+    (root / "FOLDERNAME" / "notes.txt").write_text("no image " * 50)
+    (root / "FOLDERNAME" / "two" / "bad").write_bytes((root / "FOLDERNAME" / "two" / "o00000").read_bytes()[:150])
+    settle()
+    return root
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Path:
+    """Where the index of an archive is kept."""
+    return tmp_path / "state" / "archive.index"
 
 
 @pytest.fixture(scope="session")
