@@ -30,10 +30,12 @@ class CohortPlace:
     Attributes:
         archive: folder of DICOM files; only read.
         state: the site's private folder.
+        workers: processes side by side; None takes as many as pay and the machine holds.
     """
 
     archive: Path
     state: Path
+    workers: int | None = None
 
 
 def place_of(settings: Path | None, folder: Path | None, state: Path | None, *, refresh: bool) -> CohortPlace:
@@ -52,7 +54,7 @@ def place_of(settings: Path | None, folder: Path | None, state: Path | None, *, 
         raise Refusal(ExitCode.SETTINGS_INVALID, "which archive is not clear", where="tomoray-site cohort", mend=mend)
     if settings is not None:
         site = SiteSettings.from_toml(settings)
-        return CohortPlace(_retrieved(site) if refresh else archive_place(site), site.state)
+        return CohortPlace(_retrieved(site) if refresh else archive_place(site), site.state, site.workers)
     assert folder is not None and state is not None  # noqa: S101 - tells the type checker what was just checked
     return CohortPlace(folder.resolve(), state.resolve())
 
@@ -80,7 +82,7 @@ def show_cohort(place: CohortPlace, study: Study, *, as_json: bool, workers: int
         place: archive and state.
         study: limits, grid and geometry.
         as_json: print :class:`client.archive.CohortCounts` alone.
-        workers: processes side by side; None takes as many as pay and the machine holds.
+        workers: processes side by side, instead of the place's.
 
     Raises:
         Refusal: as :func:`client.archive.examine` and :func:`client.cohort_page.write_cohort_page`, and at last
@@ -138,7 +140,7 @@ def _examined(place: CohortPlace, study: Study, workers: int | None) -> Findings
                 what = f"patients, {progress.accepted} accepted"
                 bar.update(cases, completed=progress.done, total=progress.total, description=what)
 
-        return examine(place.archive, study, place.state, progress=advance, workers=workers)
+        return examine(place.archive, study, place.state, progress=advance, workers=workers or place.workers)
 
 
 def _table(findings: Findings) -> Table:

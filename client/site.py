@@ -97,7 +97,9 @@ class Site:
 
     def _work(self, study: Study) -> StudyWork:
         settings = self._settings
-        cohort = build_cohort(self._archive, study, settings.role, settings.state, self._on_cohort)
+        cohort = build_cohort(
+            self._archive, study, settings.role, settings.state, self._on_cohort, workers=settings.workers
+        )
         _log_cohort(study, cohort)
         bench = Workbench(
             role=settings.role,

@@ -23,7 +23,7 @@ def synthesize_cases(settings: SiteSettings, study_file: Path, weights: Path, ou
     """
     study = Approvals.of(settings.studies).study(Study.from_toml(study_file).sha256)
     generator = read_tensors(weights)
-    cohort = build_cohort(archive_folder(settings), study, settings.role, settings.state)
+    cohort = build_cohort(archive_folder(settings), study, settings.role, settings.state, workers=settings.workers)
     provenance = f"study {study.sha256[:16]}, generator {weights_sha256(generator)[:16]}"
     folders = []
     for file in cohort.validation[:most]:

@@ -171,8 +171,10 @@ class Demo:
         write_atomic(self._root / "coordinator.toml", self._coordinator_toml(port).encode())
 
     def _site_toml(self, hospital: VirtualHospital, port: int) -> str:
+        # The sites share one machine: each builds its cohort in its own process.
         return (
             f'name = "{hospital.name}"\nrole = "{hospital.role.value}"\narchive = "archive"\nstate = "state"\n'
+            "workers = 1\n"
             f"studies = [{_quoted(self._plan.study.resolve())}]\n\n[coordinator]\n"
             f'address = "127.0.0.1:{port}"\n'
             f"ca_certificate = {_quoted(self._root / 'coordinator' / 'certificates' / 'ca.crt')}\n"

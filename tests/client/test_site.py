@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from client.cohort_command import place_of
 from client.gate import Approvals
 from client.pacs import PacsProgress
 from client.settings import SiteSettings
@@ -65,3 +66,23 @@ def test_a_site_that_is_stopped_retrieves_no_further(site: Site) -> None:
     with pytest.raises(Refusal, match="what was retrieved is kept") as caught:
         site._on_pacs(PacsProgress(2, 9, 80))
     assert caught.value.code is ExitCode.INTERRUPTED
+
+
+def test_a_site_builds_its_cohort_in_as_many_processes_as_its_settings_say(
+    tmp_path: Path, study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "archive").mkdir()
+    (tmp_path / "site.toml").write_text("workers = 3\n" + SETTINGS)
+    site = Site(SiteSettings.from_toml(tmp_path / "site.toml"), threading.Event())
+    monkeypatch.setattr(site, "_archive", tmp_path / "archive", raising=False)
+    asked: list[int | None] = []
+
+    def build(*_: object, workers: int | None) -> None:
+        asked.append(workers)
+        raise _without_cohort(study)
+
+    monkeypatch.setattr("client.site.build_cohort", build)
+    with pytest.raises(Refusal):
+        site._work(study)
+    assert asked == [3]
+    assert place_of(tmp_path / "site.toml", None, None, refresh=False).workers == 3
