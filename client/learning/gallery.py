@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
 
-import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 import torch
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from matplotlib import image
 
 from common.errors import ExitCode, Refusal
 from common.files import make_folder, write_atomic
@@ -177,6 +175,9 @@ def _position(offset_mm: float, axis: int) -> str:
 def _png(values: Slice, low: float, high: float, colours: str) -> str:
     """A data address of the values drawn with a fixed range, one pixel for each."""
     buffer = io.BytesIO()
+    # Matplotlib looks through the machine's fonts, and a process that only trains would wait for it.
+    from matplotlib import image
+
     image.imsave(
         buffer, values, vmin=low, vmax=high, cmap=colours, format="png", metadata={"Software": "tomoray-federated"}
     )
@@ -185,5 +186,7 @@ def _png(values: Slice, low: float, high: float, colours: str) -> str:
 
 def _scale_colours() -> str:
     """The difference colours from least to greatest, as stops of a CSS gradient."""
+    import matplotlib as mpl
+
     colours = mpl.colormaps[DIFFERENCE_COLOURS](np.linspace(0, 1, SCALE_STOPS))
     return ", ".join(mpl.colors.to_hex(colour) for colour in colours)
