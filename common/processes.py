@@ -91,6 +91,19 @@ def failure(status: int, log: Path) -> Refusal:
     return Refusal(code, said, where=log.name, mend=f"see {log}")
 
 
+def die_with(parent: int) -> None:
+    """Have the kernel end this process when its parent ends, or the parent's thread that started it; Linux only.
+
+    Args:
+        parent: the parent's process id; if it has gone already, this process ends here.
+    """
+    if sys.platform == "linux":
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    # The parent may have gone before the request to the kernel was made.
+    if os.getppid() != parent:
+        os._exit(int(ExitCode.CHILD_FAILED))
+
+
 def python_module(module: str, *arguments: str) -> list[str]:
     """Command line of one of our own modules, in this interpreter."""
     return [sys.executable, "-m", module, *arguments]
@@ -106,19 +119,12 @@ def _start(
         stderr=output,
         env={**os.environ, **(environment or {})},
         start_new_session=True,
-        preexec_fn=partial(_die_with, os.getpid()) if sys.platform == "linux" else None,
+        preexec_fn=partial(die_with, os.getpid()) if sys.platform == "linux" else None,
     )
     if stdin is not None and child.stdin is not None:
         child.stdin.write(stdin)
         child.stdin.close()
     return child
-
-
-def _die_with(parent: int) -> None:
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    # The parent may have gone before the request to the kernel was made.
-    if os.getppid() != parent:
-        os._exit(int(ExitCode.CHILD_FAILED))
 
 
 def _kill_group(child: subprocess.Popen[bytes]) -> None:

@@ -54,6 +54,8 @@ def run(folder: Path, rank: int, count: int) -> None:
     torch.set_num_threads(1)
     with Ranks.joined(rank, count, torch.device("cpu"), folder / "rendezvous") as ranks:
         assert not ranks.all_agree(rank == 0)
+        assert ranks.have_equal({"weight": torch.ones(2)})
+        assert not ranks.have_equal({"weight": torch.full((2,), float(rank))})
         write_tensors(folder / f"gradients-{rank}.safetensors", gradients(ranks))
         trainer = LocalTrainer(STUDY, cases(), folder / "state", torch.device("cpu"), ranks)
         generator, discriminator = weights_of(build_generator(STUDY)), weights_of(build_discriminator(STUDY))

@@ -60,12 +60,12 @@ def test_both_processes_end_a_run_with_the_same_bits_and_keep_moments_once(train
 
 def test_each_process_takes_other_cases() -> None:
     batch = Batch(torch.arange(4.0), 10 * torch.arange(4.0))
-    shares = [Ranks(rank, 2, torch.device("cpu")).share(batch) for rank in range(2)]
+    shares = [Ranks(rank, 2).share(batch) for rank in range(2)]
     assert [share.target.tolist() for share in shares] == [[0, 2], [1, 3]]
     assert [share.integrals.tolist() for share in shares] == [[0, 20], [10, 30]]
 
 
 def test_a_batch_that_does_not_divide_is_refused() -> None:
     with pytest.raises(Refusal, match=r"optimisation\.batch_size") as refusal:
-        Ranks(0, 2, torch.device("cpu")).share(Batch(torch.zeros(3), torch.zeros(3)))
+        Ranks(0, 2).share(Batch(torch.zeros(3), torch.zeros(3)))
     assert refusal.value.code is ExitCode.STUDY_INVALID
