@@ -44,7 +44,8 @@ class SiteSettings(_Section):
         state: folder for cohort cache, ledger and training state.
         studies: study files this site approves; requests for any other study are refused.
         device: ``cpu``, ``cuda``, or ``auto`` for a GPU where there is one.
-        threads: CPU threads for native radiographs, training and evaluation.
+        devices: GPUs that share each training batch, a process for each; with ``cpu`` that many processes.
+        threads: CPU threads for native radiographs, training and evaluation; in training, of each device's process.
         workers: processes that build cases side by side, about half a gigabyte each; by default as many as pay and the
             machine holds.
         gallery_cases: cases shown on the local page after each evaluation; 0 switches the page off.
@@ -58,6 +59,7 @@ class SiteSettings(_Section):
     studies: Annotated[tuple[Path, ...], Field(min_length=1)]
     coordinator: CoordinatorSettings
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    devices: Annotated[int, Field(ge=1, le=64)] = 1
     threads: Annotated[int, Field(ge=1, le=256)] = 1
     workers: Annotated[int, Field(ge=1, le=256)] | None = None
     gallery_cases: Annotated[int, Field(ge=0, le=100)] = 4

@@ -11,6 +11,7 @@ import torch
 
 from client.archive import Cohort, CohortProgress, build_cohort
 from client.gate import Approvals, Gate, Ledger
+from client.learning import require_even_shares
 from client.link import Coordinator, LinkEvent, SiteApp, StudyWork, Workbench, serve, works_by_study
 from client.pacs import PacsProgress
 from client.settings import SiteSettings
@@ -20,6 +21,7 @@ from common.exchange import RefusalCode
 from common.files import make_folder
 from common.processes import sole_process
 from common.progress import Phase, ProgressFile, SiteProgress
+from common.roles import Role
 from common.study import Study
 from common.trust import BUNDLE_SHA256
 
@@ -97,6 +99,10 @@ class Site:
 
     def _work(self, study: Study) -> StudyWork:
         settings = self._settings
+        # Refused now rather than after the hours a cohort may take.
+        device = _device(settings)
+        if settings.role is Role.TRAIN:
+            require_even_shares(study.optimisation.batch_size, settings.devices)
         cohort = build_cohort(
             self._archive, study, settings.role, settings.state, self._on_cohort, workers=settings.workers
         )
@@ -104,10 +110,11 @@ class Site:
         bench = Workbench(
             role=settings.role,
             state=settings.state,
-            device=_device(settings.device),
+            device=device,
             gallery_cases=settings.gallery_cases,
             progress=self._progress,
             stop=self._stop.is_set,
+            devices=settings.devices,
         )
         return StudyWork(study, cohort, bench)
 
@@ -137,13 +144,19 @@ def _read(path: Path, mend: str) -> bytes:
         raise Refusal(ExitCode.SETTINGS_INVALID, what, where=str(path), mend=mend) from error
 
 
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name == "cuda" and not torch.cuda.is_available():
+def _device(settings: SiteSettings) -> torch.device:
+    """The kind of device, of which there are as many as the settings say."""
+    if settings.device == "cpu":
+        return torch.device("cpu")
+    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if settings.device == "cuda" and not found:
         mend = "set device to 'cpu' or 'auto', or install the GPU's driver"
         raise Refusal(ExitCode.SETTINGS_INVALID, "no GPU found", where="device", mend=mend)
-    return torch.device(name)
+    if settings.devices > max(found, 1):
+        what = f"{settings.devices} devices asked for, {found} GPUs found"
+        mend = f"set devices to {max(found, 1)}, or device to 'cpu' for processes without a GPU"
+        raise Refusal(ExitCode.SETTINGS_INVALID, what, where="devices", mend=mend)
+    return torch.device("cuda" if found else "cpu")
 
 
 def _log_cohort(study: Study, cohort: Cohort) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from client.archive import Cohort
-from client.learning import GalleryEntry, LocalTrainer, StudyEvaluation, TrainOutcome, write_gallery
+from client.learning import Crew, GalleryEntry, LocalTrainer, StudyEvaluation, TrainOutcome, write_gallery
 from client.link.replies import FinishedReplies
 from common.exchange import (
     EvaluateReply,
@@ -46,6 +46,7 @@ class Workbench:
         gallery_cases: cases on the local page.
         progress: where the site says what it is doing.
         stop: asked between steps; true ends the work early.
+        devices: how many devices of this kind train together.
     """
 
     role: Role
@@ -54,6 +55,7 @@ class Workbench:
     gallery_cases: int
     progress: ProgressFile
     stop: Callable[[], bool]
+    devices: int = 1
 
 
 @final
@@ -71,7 +73,7 @@ class StudyWork:
         self._cohort = cohort
         self._bench = bench
         self._replies = FinishedReplies(bench.state / "replies")
-        self._trainers: dict[str, LocalTrainer] = {}
+        self._trainers: dict[str, LocalTrainer | Crew] = {}
         self._evaluation: StudyEvaluation | None = None
         self._gallery_at = float("-inf")
 
@@ -92,7 +94,7 @@ class StudyWork:
         """One round of local training, or the finished reply where this very request was answered before.
 
         Raises:
-            Refusal: ``TRAINING_DIVERGED``, ``DISK_FULL``.
+            Refusal: ``TRAINING_DIVERGED``, ``DISK_FULL``, ``CHILD_FAILED`` where several devices train.
         """
         broadcast = weights_sha256(joined(weights))
         finished = self._replies.find(request, broadcast)
@@ -148,13 +150,17 @@ class StudyWork:
             stop=self._bench.stop,
         )
 
-    def _trainer(self, run: str) -> LocalTrainer:
+    def _trainer(self, run: str) -> LocalTrainer | Crew:
         if run not in self._trainers:
             self._trainers.clear()
-            cases = [file.load() for file in self._cohort.train]
-            folder = self._bench.state / "training" / run
-            self._trainers[run] = LocalTrainer(self.study, cases, folder, self._bench.device)
+            self._trainers[run] = self._new_trainer(self._bench.state / "training" / run)
         return self._trainers[run]
+
+    def _new_trainer(self, folder: Path) -> LocalTrainer | Crew:
+        device, devices = self._bench.device, self._bench.devices
+        if devices > 1:
+            return Crew(self.study, self._cohort.train, folder, device, devices)
+        return LocalTrainer(self.study, [file.load() for file in self._cohort.train], folder, device)
 
     def _evaluate(self) -> StudyEvaluation:
         if self._evaluation is None:

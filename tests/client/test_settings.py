@@ -40,6 +40,7 @@ def test_relative_paths_count_from_the_settings_file(tmp_path: Path) -> None:
         ("coordinator.example.org:443", "https://coordinator.example.org", "coordinator.address"),
         ('archive = "archive"', "", "archive"),
         ('state = "/state"', 'state = "/state"\ngpu = 1', "gpu"),
+        ('state = "/state"', 'state = "/state"\ndevices = 0', "devices"),
     ],
 )
 def test_a_wrong_field_is_named(tmp_path: Path, old: str, new: str, field: str) -> None:

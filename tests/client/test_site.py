@@ -4,13 +4,16 @@ import threading
 from pathlib import Path
 
 import pytest
+import torch
 
+from client.archive import Cohort
 from client.cohort_command import place_of
 from client.gate import Approvals
 from client.pacs import PacsProgress
 from client.settings import SiteSettings
-from client.site import Site
+from client.site import Site, _device
 from common.errors import ExitCode, Refusal
+from common.exchange import CohortFlow
 from common.study import Study
 
 SETTINGS = """
@@ -86,3 +89,56 @@ def test_a_site_builds_its_cohort_in_as_many_processes_as_its_settings_say(
         site._work(study)
     assert asked == [3]
     assert place_of(tmp_path / "site.toml", None, None, refresh=False).workers == 3
+
+
+def _settings(folder: Path, lines: str) -> SiteSettings:
+    (folder / "site.toml").write_text(lines + SETTINGS)
+    return SiteSettings.from_toml(folder / "site.toml")
+
+
+def test_a_study_whose_batch_the_devices_cannot_share_is_refused_before_its_cohort_is_built(
+    tmp_path: Path, study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = Site(_settings(tmp_path, 'device = "cpu"\ndevices = 3\n'), threading.Event())
+    monkeypatch.setattr("client.site.build_cohort", lambda *_, **__: pytest.fail("the cohort was built"))
+    with pytest.raises(Refusal, match="batch of 2 on 3 devices") as caught:
+        site._work(study)
+    assert caught.value.code is ExitCode.STUDY_INVALID
+
+
+@pytest.mark.parametrize(
+    ("lines", "gpus", "outcome"),
+    [
+        ('device = "cpu"\ndevices = 4\n', 0, "cpu"),
+        ('device = "cpu"\n', 2, "cpu"),
+        ("", 0, "cpu"),
+        ("devices = 2\n", 2, "cuda"),
+        ('device = "cuda"\ndevices = 2\n', 3, "cuda"),
+        ('device = "cuda"\n', 0, "no GPU found"),
+        ("devices = 2\n", 0, "set devices to 1, or device to 'cpu'"),
+        ('device = "cuda"\ndevices = 3\n', 2, "3 devices asked for, 2 GPUs found [devices]; set devices to 2"),
+    ],
+)
+def test_more_devices_than_there_are_gpus_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: str, gpus: int, outcome: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    settings = _settings(tmp_path, lines)
+    if outcome in ("cpu", "cuda"):
+        assert _device(settings) == torch.device(outcome)
+        return
+    with pytest.raises(Refusal) as caught:
+        _device(settings)
+    assert caught.value.code is ExitCode.SETTINGS_INVALID
+    assert outcome in str(caught.value)
+
+
+def test_a_sites_work_trains_on_as_many_devices_as_its_settings_say(
+    tmp_path: Path, study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = Site(_settings(tmp_path, 'device = "cpu"\ndevices = 2\n'), threading.Event())
+    monkeypatch.setattr(site, "_archive", tmp_path, raising=False)
+    cohort = Cohort((), (), CohortFlow(found=0, eligible=0, used=0), ())
+    monkeypatch.setattr("client.site.build_cohort", lambda *_, **__: cohort)
+    assert site._work(study)._bench.devices == 2
