@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from pydicom.uid import JPEGLSLossless, generate_uid
 from client.dicom import Reader, ReadFile
 from client.pacs import PacsProgress, PacsSettings, synchronise
 from client.pacs.connection import PacsConnection
+from client.pacs.store import PacsStore
 from common.errors import ExitCode, Refusal
 from tests.client.pacs.orthanc import PHI, Orthanc, Sent, contents, file_bytes, image_object, keyed_name
 
@@ -163,8 +165,18 @@ def test_a_site_killed_in_the_middle_asks_for_the_rest_alone(
     assert len(retrieved) == len(set(retrieved)) == 30 - kept
 
 
-def test_a_stopped_site_ends_within_seconds(orthanc: Orthanc, fill: Fill, tmp_path: Path) -> None:
+def test_a_stopped_site_ends_within_seconds(
+    orthanc: Orthanc, fill: Fill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fill(orthanc, 20)
+    keep = PacsStore.keep
+
+    def keep_slowly(*arguments: Any) -> None:
+        time.sleep(0.1)
+        keep(*arguments)
+
+    # Otherwise all may be there before the first look.
+    monkeypatch.setattr(PacsStore, "keep", keep_slowly)
 
     def stop(progress: PacsProgress) -> None:
         if progress.objects:
