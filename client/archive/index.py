@@ -10,7 +10,7 @@ import hashlib
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import accumulate
 from operator import add
 from pathlib import Path
@@ -26,8 +26,6 @@ from client.archive.pseudonym import Pseudonyms
 SETTLED_NS = 100_000_000
 UNSETTLED = bytes(HASH_BYTES)
 DAMAGED, UNREAD = -1, -2
-# As SliceHeader._make without its count of the fields: those of an index were counted when it was read.
-_header_of = partial(tuple.__new__, SliceHeader)
 
 
 @final
@@ -221,7 +219,7 @@ class _Kept:
         folders = [listing.folder] * len(names)
         said = (self._instances[part], positions, self._numbers[part], self._frames[part])
         own = zip(folders, names, sizes_bytes, modified_ns, *said, strict=True)
-        headers = list(map(_header_of, map(add, own, map(self._shared.__getitem__, kinds))))
+        headers = list(map(SliceHeader._make, map(add, own, map(self._shared.__getitem__, kinds))))
         return list(map(self._owners.__getitem__, kinds)), headers
 
 

@@ -57,6 +57,17 @@ class TrainOutcome:
     seconds: float
 
 
+def require_cases(cases: Sequence[object]) -> None:
+    """Refuse to train on nothing.
+
+    Raises:
+        Refusal: ``COHORT_TOO_SMALL``.
+    """
+    if not cases:
+        mend = "give the site more studies, or the role of a held-out centre"
+        raise Refusal(ExitCode.COHORT_TOO_SMALL, "no case to train on", where="cohort", mend=mend)
+
+
 @final
 class LocalTrainer:
     """Trains at one site in one run.
@@ -78,9 +89,7 @@ class LocalTrainer:
     def __init__(
         self, study: Study, cases: Sequence[Case], state: Path, device: torch.device, ranks: Ranks | None = None
     ) -> None:
-        if not cases:
-            mend = "give the site more studies, or the role of a held-out centre"
-            raise Refusal(ExitCode.COHORT_TOO_SMALL, "no case to train on", where="cohort", mend=mend)
+        require_cases(cases)
         self._study = study
         self._cases = cases
         self._memory = RoundMemory(state)

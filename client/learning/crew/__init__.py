@@ -14,8 +14,7 @@ from client.learning.crew.members import START_SECONDS, Members
 from client.learning.crew.order import CrewOrder
 from client.learning.crew.shared_round import train_together
 from client.learning.ranks import ANSWER_SECONDS, RankLost, require_even_shares
-from client.learning.training import StepProgress, TrainOutcome
-from common.errors import ExitCode, Refusal
+from client.learning.training import StepProgress, TrainOutcome, require_cases
 from common.exchange import Weights
 from common.files import make_folder
 from common.study import Study
@@ -59,9 +58,7 @@ class Crew:
         answer_seconds: float = ANSWER_SECONDS,
     ) -> None:
         require_even_shares(study.optimisation.batch_size, count)
-        if not cases:
-            mend = "give the site more studies, or the role of a held-out centre"
-            raise Refusal(ExitCode.COHORT_TOO_SMALL, "no case to train on", where="cohort", mend=mend)
+        require_cases(cases)
         self._study = study
         self._files = cases
         self._cases = [file.load() for file in cases]
