@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self, final
 
-from pydantic import Field, model_validator
+from pydantic import Field, FiniteFloat, model_validator
 
 from common.sections import Count, Fraction, NonNegative, Positive, Section
 
@@ -24,6 +24,9 @@ class LiftingWidths(Section):
     stages_3d: Annotated[int, Field(ge=1, le=5)]
 
 
+# Water, brain and muscle lie within 50 HU of it; fat and marrow are mixtures with its neighbours.
+SOFT_TISSUE_HU = 35.0
+
 LIFTING_SIZES = {
     "small": LiftingWidths(width_2d=16, width_3d=16, stages_3d=3),
     "base": LiftingWidths(width_2d=16, width_3d=32, stages_3d=4),
@@ -41,9 +44,13 @@ class GeneratorSettings(Section):
         width_2d, width_3d, stages_3d: where given, they win over the size; see :class:`LiftingWidths`.
         consistency_steps: unrolled projector-consistency steps at the output in training; 0 switches them off.
         inference_consistency_steps: steps outside training; where not given, as many as in training.
-        consistency_weight: what says, voxel by voxel, how far consistency may move the prediction: a map ``learned``
-            through the unrolled steps alone, the network's own predicted ``variance``, which the likelihood trains, or
-            ``uniform``.
+        tissues_hu: the output is a mixture of tissues at these HU and at the window's two ends, so that it comes to
+            rest there; see :class:`common.networks.tissues.TissueMixture`. With none of them it is a sigmoid over the
+            window. Where not given, soft tissue for ``lifting``, none for ``x2ct``.
+        consistency_weight: what says, voxel by voxel, how far consistency may move the prediction: the variance of the
+            mixture of ``tissues``, a map ``learned`` through the unrolled steps alone, the network's own predicted
+            ``variance``, which the likelihood trains, or ``uniform``. Where not given, ``tissues`` if there are any,
+            otherwise ``learned``.
         variance: whether the network predicts each voxel's variance, the reader's uncertainty; needs a
             ``likelihood_weight``.
         consistency_affine: whether each view's measured integrals are first fitted to the projection by a gain and an
@@ -57,7 +64,8 @@ class GeneratorSettings(Section):
     stages_3d: Annotated[int, Field(ge=1, le=5)] | None = None
     consistency_steps: Annotated[int, Field(ge=0, le=50)] = 8
     inference_consistency_steps: Annotated[int, Field(ge=0, le=200)] | None = None
-    consistency_weight: Literal["learned", "variance", "uniform"] = "learned"
+    tissues_hu: tuple[FiniteFloat, ...] | None = None
+    consistency_weight: Literal["tissues", "learned", "variance", "uniform"] | None = None
     variance: bool = False
     consistency_affine: bool = False
 
@@ -72,6 +80,18 @@ class GeneratorSettings(Section):
         )
 
     @property
+    def tissues(self) -> tuple[float, ...]:
+        """HU of the tissues between the window's ends."""
+        if self.tissues_hu is None:
+            return (SOFT_TISSUE_HU,) if self.name == "lifting" else ()
+        return self.tissues_hu
+
+    @property
+    def weight(self) -> Literal["tissues", "learned", "variance", "uniform"]:
+        """What says how far consistency may move each voxel."""
+        return self.consistency_weight or ("tissues" if self.tissues else "learned")
+
+    @property
     def steps_outside_training(self) -> int:
         """Consistency steps in evaluation and synthesis."""
         given = self.inference_consistency_steps
@@ -81,9 +101,13 @@ class GeneratorSettings(Section):
     def _agrees(self) -> Self:
         if self.name == "x2ct" and (self.width_2d, self.width_3d, self.stages_3d) != (None, None, None):
             raise ValueError("x2ct has one size: leave width_2d, width_3d and stages_3d out")
+        if list(self.tissues) != sorted(set(self.tissues)):
+            raise ValueError("tissues_hu must ascend")
+        if self.weight == "tissues" and not self.tissues:
+            raise ValueError('consistency_weight = "tissues" needs tissues_hu')
         if self.consistency_weight == "variance" and not self.variance:
             raise ValueError('consistency_weight = "variance" needs variance = true')
-        if self.consistency_weight == "learned" and self.steps_outside_training and not self.consistency_steps:
+        if self.weight == "learned" and self.steps_outside_training and not self.consistency_steps:
             raise ValueError('a consistency_weight "learned" needs consistency_steps in training')
         return self
 
@@ -133,6 +157,8 @@ class Optimisation(Section):
         brain_weight: extra voxel weight where the target lies in 0..80 HU inside the skull.
         axis_projection_weight: L1 between the means of output and target along each axis.
         reprojection_weight: L1 between the output's and the input's line integrals.
+        raw_weight: the reconstruction terms once more, on the prediction before consistency, so that it stays a head
+            and its doubt means something.
         likelihood: distribution that the predicted variance belongs to.
         likelihood_weight: negative log-likelihood of the target under raw prediction and variance.
         adversarial_loss: least-squares GAN or hinge.
@@ -163,6 +189,7 @@ class Optimisation(Section):
     brain_weight: NonNegative = 0.0
     axis_projection_weight: NonNegative = 0.0
     reprojection_weight: NonNegative = 0.1
+    raw_weight: NonNegative = 0.3
     likelihood: Literal["gaussian", "laplace"] = "laplace"
     likelihood_weight: NonNegative = 0.0
     adversarial_loss: Literal["least_squares", "hinge"] = "least_squares"

@@ -152,6 +152,8 @@ class Adversary:
         total = target.new_zeros(())
         if options.axis_projection_weight > 0:
             total = total + options.axis_projection_weight * axis_projection_loss(prediction.volume, target)
+        if options.raw_weight > 0 and prediction.raw is not prediction.volume:
+            total = total + options.raw_weight * reconstruction_loss(prediction.raw, target, self.study.window, options)
         if prediction.log_variance is not None:
             surprise = likelihood_loss(prediction.raw, prediction.log_variance, target, options.likelihood)
             total = total + options.likelihood_weight * surprise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import final
 
 import torch
@@ -86,17 +87,16 @@ def depth_to_space(features: Tensor) -> Tensor:
     return cubes.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(batch, channels // 8, z * 2, y * 2, x * 2)
 
 
-def start_as_resize(layer: nn.Conv3d, *, first_bias: float) -> None:
+def start_as_resize(layer: nn.Conv3d, first_outputs: Sequence[float]) -> None:
     """Give the eight channels of every 2-cube equal weights, so that depth-to-space starts without a checkerboard.
 
     ICNR: Aitken et al., arXiv 1707.02937.
 
     Args:
-        layer: convolution before :func:`depth_to_space`.
-        first_bias: bias of the first output; the others start at 0.
+        layer: convolution, with a bias, before :func:`depth_to_space`.
+        first_outputs: bias of each output after it.
     """
     with torch.no_grad():
         layer.weight.copy_(layer.weight[::8].repeat_interleave(8, dim=0))
         if layer.bias is not None:
-            layer.bias.zero_()
-            layer.bias[:8] = first_bias
+            layer.bias.copy_(torch.tensor(first_outputs).repeat_interleave(8))

@@ -11,11 +11,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from common.networks.consistency import ProjectorConsistency
+from common.networks.tissues import TissueMixture
 from common.study import Study
 
 # Bounds keep a likelihood finite: in a window of 2500 HU, standard deviations of 6 to 2500 HU, 125 HU at first.
 LOG_VARIANCE_MIDDLE = -6.0
 LOG_VARIANCE_REACH = 6.0
+AIR_LOGIT = -1.5
 
 
 @final
@@ -25,7 +27,7 @@ class Prediction:
 
     Attributes:
         volume: windowed to 0..1, after projector consistency.
-        raw: windowed to 0..1, before projector consistency.
+        raw: windowed to 0..1, before projector consistency; the very tensor ``volume`` where no step is taken.
         log_variance: logarithm of the raw prediction's variance in windowed units; None where the study predicts none.
     """
 
@@ -54,13 +56,21 @@ class Generator(nn.Module, ABC):
         super().__init__()
         settings = study.networks.generator
         self.integral_scale = study.radiograph.integral_scale
-        self.outputs = 1
+        self.tissues = TissueMixture(settings.tissues, study.window) if settings.tissues else None
+        contents = (AIR_LOGIT,) if self.tissues is None else self.tissues.first_logits
+        self._contents = len(contents)
         self._steps = (settings.consistency_steps, settings.steps_outside_training)
-        self._weight = settings.consistency_weight
+        self._weight = settings.weight
         self._variance = settings.variance
         self._learned = self._weight == "learned" and max(self._steps) > 0
-        self.outputs += self._learned + self._variance
+        # Outputs a voxel, as their values before training.
+        self.first_outputs = (*contents, *[0.0] * (self._learned + self._variance))
         self.consistency = _consistency(study) if max(self._steps) else None
+
+    @property
+    def outputs(self) -> int:
+        """Channels that :meth:`draw` returns."""
+        return len(self.first_outputs)
 
     @abstractmethod
     def draw(self, radiographs: Tensor) -> Tensor:
@@ -70,8 +80,8 @@ class Generator(nn.Module, ABC):
             radiographs: as :meth:`forward` takes them.
 
         Returns:
-            (B, outputs, z, y, x): the volume's logit, then the freedom to move where it is learned, then the variance
-            where it is predicted.
+            (B, outputs, z, y, x): the volume's logit or one logit a tissue, then the freedom to move where it is
+            learned, then the variance where it is predicted.
         """
 
     def forward(self, radiographs: Tensor) -> Tensor:
@@ -90,19 +100,28 @@ class Generator(nn.Module, ABC):
         outputs = self.draw(radiographs)
         # Half a bfloat16 step at 0.5 is 2.4 HU, and the projector would see it.
         outputs = outputs.float() if outputs.dtype is torch.bfloat16 else outputs
-        raw = torch.sigmoid(outputs[:, :1])
+        raw, doubt = self._contents_of(outputs[:, : self._contents])
         log_variance = _log_variance(outputs[:, -1:]) if self._variance else None
         steps = self._steps[0] if self.training else self._steps[1]
         if self.consistency is None or not steps:
             return Prediction(raw, raw, log_variance)
-        freedom = self._freedom(outputs, log_variance)
+        freedom = self._freedom(outputs, doubt, log_variance)
         volume = self.consistency(raw, freedom, radiographs * self.integral_scale, steps)
         return Prediction(volume, raw, log_variance)
 
-    def _freedom(self, outputs: Tensor, log_variance: Tensor | None) -> Tensor:
+    def _contents_of(self, logits: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The volume before consistency, and its variance where it is a mixture of tissues."""
+        if self.tissues is None:
+            return torch.sigmoid(logits), None
+        mean, variance = self.tissues(logits)
+        return mean, variance
+
+    def _freedom(self, outputs: Tensor, doubt: Tensor | None, log_variance: Tensor | None) -> Tensor:
         """How far consistency may move each voxel."""
+        if doubt is not None and self._weight == "tissues":
+            return doubt
         if self._learned:
-            return functional.softplus(outputs[:, 1:2])
+            return functional.softplus(outputs[:, self._contents : self._contents + 1])
         if log_variance is not None and self._weight == "variance":
             # Only the likelihood trains the variance: a reader is to take it at its word.
             return torch.exp(log_variance).detach()

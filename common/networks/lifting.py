@@ -21,7 +21,6 @@ from common.study import Study
 COORDINATE_MM = 100.0
 WAVES_MM = (240.0, 120.0, 60.0)
 RAW_CHANNELS = 16
-AIR_LOGIT = -1.5
 WIDEST = 4
 
 
@@ -53,7 +52,7 @@ class LiftingGenerator(Generator):
         fine = lifted[0] + RAW_CHANNELS + coordinates.shape[1]
         self.volume = _VolumeNetwork(fine, lifted[1:], widths.width_3d, widths.stages_3d)
         self.head = nn.Conv3d(widths.width_3d, 8 * self.outputs, 3, padding=1)
-        start_as_resize(self.head, first_bias=AIR_LOGIT)
+        start_as_resize(self.head, self.first_outputs)
 
     def draw(self, radiographs: Tensor) -> Tensor:
         """(B, 2, rows, columns) to (B, outputs, z, y, x); see :class:`Generator`."""

@@ -129,7 +129,15 @@ def test_a_size_gives_the_widths_and_a_width_given_wins() -> None:
         ('[networks.generator]\nname = "x2ct"\nwidth_3d = 8\n', "one size"),
         ('[networks.generator]\nsize = "huge"\n', "size"),
         ('[networks.generator]\nconsistency_weight = "variance"\n', "needs variance = true"),
-        ("[networks.generator]\nconsistency_steps = 0\ninference_consistency_steps = 5\n", "consistency_steps"),
+        (
+            '[networks.generator]\nconsistency_weight = "learned"\nconsistency_steps = 0\n'
+            "inference_consistency_steps = 5\n",
+            "consistency_steps",
+        ),
+        ('[networks.generator]\nconsistency_weight = "tissues"\ntissues_hu = []\n', "needs tissues_hu"),
+        ('[networks.generator]\nname = "x2ct"\nconsistency_weight = "tissues"\n', "needs tissues_hu"),
+        ("[networks.generator]\ntissues_hu = [700.0, 35.0]\n", "ascend"),
+        ("[networks.generator]\ntissues_hu = [nan]\n", "finite"),
         ("[networks.generator]\nvariance = true\n", "likelihood_weight go together"),
         ("[optimisation]\nlikelihood_weight = 0.1\n", "likelihood_weight go together"),
         ("[optimisation]\nadversarial_weight = 0.0\nfeature_matching_weight = 1.0\n", "feature_matching_weight"),
@@ -141,6 +149,13 @@ def test_networks_and_losses_that_do_not_go_together_are_refused(text: str, reas
     with pytest.raises(Refusal, match=reason) as caught:
         Study.from_text(SMALL + text, where="study.toml")
     assert caught.value.code is ExitCode.STUDY_INVALID
+
+
+def test_lifting_mixes_tissues_unless_told_otherwise_and_x2ct_does_not() -> None:
+    lifting, x2ct = generator_of(""), generator_of('name = "x2ct"')
+    assert (lifting.tissues, lifting.weight) == ((35.0,), "tissues")
+    assert (x2ct.tissues, x2ct.weight) == ((), "learned")
+    assert generator_of("tissues_hu = []").weight == "learned"
 
 
 def test_uniform_consistency_may_work_outside_training_alone() -> None:

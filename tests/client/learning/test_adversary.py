@@ -74,7 +74,7 @@ def test_without_a_decay_there_is_no_average(tiny: Tiny, make_cases: MakeCases, 
 
 
 def test_the_ramp_scales_the_adversarial_term(tiny: Tiny, make_cases: MakeCases) -> None:
-    study = tiny(adversarial_from_step=0, adversarial_ramp_steps=3, adversarial_weight=0.4)
+    study = tiny(adversarial_from_step=0, adversarial_ramp_steps=3, adversarial_weight=0.4, raw_weight=0.0)
     for step, weight in ((0, 0.1), (1, 0.2), (5, 0.4)):
         losses = Adversary(study, CPU).step(first_batch(study, make_cases(study, 2)), step)
         assert losses is not None and losses.adversarial is not None
@@ -89,6 +89,7 @@ def test_the_ramp_scales_the_adversarial_term(tiny: Tiny, make_cases: MakeCases)
         {"feature_matching_weight": 0.5},
         {"axis_projection_weight": 1.0},
         {"brain_weight": 4.0},
+        {"raw_weight": 0.7},
     ],
     ids=lambda options: next(iter(options)),
 )
@@ -103,6 +104,19 @@ def test_every_option_of_the_objective_changes_what_is_minimised(
         assert step is not None
         losses.append(step.generator)
     assert losses[0] != losses[1]
+
+
+def test_the_prediction_before_consistency_is_asked_of_once_more(tiny: Tiny, make_cases: MakeCases) -> None:
+    taken: dict[tuple[int, float], float] = {}
+    for steps in (0, 1):
+        for weight in (0.0, 2.0):
+            study = tiny(consistency_steps=steps, adversarial_weight=0.0, raw_weight=weight)
+            losses = Adversary(study, CPU).step(first_batch(study, make_cases(study, 2)), 0)
+            assert losses is not None
+            taken[steps, weight] = losses.generator - study.optimisation.reprojection_weight * losses.reprojection
+    # Without consistency there is one prediction, and its reconstruction is what both would count.
+    assert taken[0, 2.0] == taken[0, 0.0]
+    assert taken[1, 2.0] - taken[1, 0.0] == pytest.approx(2 * taken[0, 0.0], rel=1e-4)
 
 
 def test_feature_matching_leaves_no_gradient_in_the_discriminator(tiny: Tiny, make_cases: MakeCases) -> None:

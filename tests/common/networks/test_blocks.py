@@ -23,13 +23,13 @@ def test_depth_to_space_undoes_space_to_depth() -> None:
 
 def test_output_starts_without_a_checkerboard_and_with_its_bias() -> None:
     layer = nn.Conv3d(3, 16, 1)
-    start_as_resize(layer, first_bias=-1.5)
+    start_as_resize(layer, (-1.5, 0.5))
     features = torch.rand(1, 3, 2, 2, 2)
     out = depth_to_space(layer(features))
     for offset in (0, 1):
         assert torch.equal(out[..., ::2, ::2, ::2], out[..., offset::2, offset::2, offset::2])
     assert layer.bias is not None
-    assert layer.bias.tolist() == [-1.5] * 8 + [0.0] * 8
+    assert layer.bias.tolist() == [-1.5] * 8 + [0.5] * 8
 
 
 @pytest.mark.parametrize("channels", [1, 4, 6, 16, 30])

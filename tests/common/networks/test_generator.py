@@ -83,9 +83,9 @@ def test_a_variance_that_weighs_consistency_is_trained_by_the_likelihood_alone(
     generator = build_generator(study)
     generator.predict(radiographs(study)).volume.square().mean().backward()
     gradient = generator.head.weight.grad
-    assert gradient.shape[0] == 16
-    assert bool(gradient[:8].abs().sum() > 0)
-    assert not gradient[8:].any()
+    assert gradient.shape[0] == 32
+    assert bool(gradient[:24].abs().sum() > 0)
+    assert not gradient[24:].any()
 
 
 def test_doubtful_voxels_move_most(make_study: MakeStudy, radiographs: Draw) -> None:
@@ -99,14 +99,32 @@ def test_doubtful_voxels_move_most(make_study: MakeStudy, radiographs: Draw) -> 
     assert change[doubtful].mean() > 2 * change[~doubtful].mean()
 
 
+def test_an_edge_of_bone_moves_before_what_is_surely_brain(make_study: MakeStudy, radiographs: Draw) -> None:
+    study = make_study(consistency_steps=1)
+    generator = build_generator(study)
+    # Left half a toss between tissue and bone, right half brain.
+    outputs = torch.zeros(1, 3, *study.grid.shape)
+    outputs[:, 0] = -9.0
+    outputs[:, 2, ..., study.grid.shape[2] // 2 :] = -9.0
+    generator.draw = lambda _: outputs
+    with torch.no_grad():
+        prediction = generator.predict(0.3 * radiographs(study))
+    change = (prediction.volume - prediction.raw).abs()
+    left, right = change.chunk(2, dim=-1)
+    assert left.mean() > 100 * right.mean()
+
+
 @pytest.mark.parametrize(
     ("generator", "outputs"),
     [
-        ({"consistency_steps": 0}, 1),
-        ({}, 2),
-        ({"consistency_weight": "uniform"}, 1),
-        ({"variance": True}, 3),
-        ({"variance": True, "consistency_weight": "variance"}, 2),
+        ({"tissues_hu": (), "consistency_steps": 0}, 1),
+        ({"tissues_hu": ()}, 2),
+        ({"tissues_hu": (), "consistency_weight": "uniform"}, 1),
+        ({"tissues_hu": (), "variance": True}, 3),
+        ({"tissues_hu": (), "variance": True, "consistency_weight": "variance"}, 2),
+        ({}, 3),
+        ({"tissues_hu": (35.0, 700.0)}, 4),
+        ({"consistency_weight": "learned", "variance": True}, 5),
     ],
 )
 def test_as_many_outputs_as_the_study_uses(make_study: MakeStudy, generator: dict[str, object], outputs: int) -> None:
@@ -116,7 +134,7 @@ def test_as_many_outputs_as_the_study_uses(make_study: MakeStudy, generator: dic
     assert build_generator(study.model_copy(update={"networks": networks})).outputs == outputs
 
 
-@pytest.mark.parametrize(("size", "millions"), [("small", 1.13), ("base", 4.66), ("large", 11.67)])
+@pytest.mark.parametrize(("size", "millions"), [("small", 1.13), ("base", 4.67), ("large", 11.68)])
 def test_sizes_of_the_lifting_generator(make_study: MakeStudy, size: str, millions: float) -> None:
     study = make_study(size=size, width_2d=None, width_3d=None, stages_3d=None)
     with torch.device("meta"):

@@ -1,0 +1,48 @@
+"""What a voxel holds, as shares of tissues: its value rests at a tissue's HU where the network is sure of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from common.study import Window
+
+# What one tissue's own HU vary by: the least a prediction can be wrong.
+FLOOR_SD_HU = 25.0
+AIR_LOGIT, TISSUE_LOGIT, BONE_LOGIT = 1.0, 0.0, -1.5
+
+
+@final
+class TissueMixture(nn.Module):
+    """Mean and variance of a voxel that holds each tissue with a softmax's share.
+
+    Through a sigmoid over a window of 2500 HU the brain lies on the steepest slope, where a tenth of a logit is 60 HU.
+    Here it is a share of 1, where logits hardly matter. And a mixture knows its doubt: nothing inside the brain, most
+    at an edge of bone. Where a voxel holds either of two tissues, the mixture with its mean has its variance.
+
+    Args:
+        between_hu: tissues beside the window's two ends, ascending.
+        window: the study's HU window.
+    """
+
+    def __init__(self, between_hu: Sequence[float], window: Window) -> None:
+        super().__init__()
+        inside = [hu for hu in between_hu if window.low_hu < hu < window.high_hu]
+        places = torch.tensor([0.0, *((hu - window.low_hu) / window.width_hu for hu in inside), 1.0])
+        self.register_buffer("places", places.view(1, -1, 1, 1, 1), persistent=False)
+        self._floor = (FLOOR_SD_HU / window.width_hu) ** 2
+
+    @property
+    def first_logits(self) -> tuple[float, ...]:
+        """Logits before training, one a tissue: mostly air, little bone."""
+        return (AIR_LOGIT, *[TISSUE_LOGIT] * (self.get_buffer("places").numel() - 2), BONE_LOGIT)
+
+    def forward(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, tissues, z, y, x) to mean and variance, each (B, 1, z, y, x), of values windowed to 0..1."""
+        shares, places = torch.softmax(logits, dim=1), self.get_buffer("places")
+        mean = (shares * places).sum(dim=1, keepdim=True)
+        variance = (shares * (places - mean).square()).sum(dim=1, keepdim=True) + self._floor
+        return mean, variance

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.networks.tissues import FLOOR_SD_HU, TissueMixture
+from common.study import Window
+
+WINDOW = Window()
+FLOOR = (FLOOR_SD_HU / WINDOW.width_hu) ** 2
+
+
+def voxel(*logits: float) -> torch.Tensor:
+    return torch.tensor(logits).view(1, -1, 1, 1, 1)
+
+
+@pytest.mark.parametrize(("sure", "hu"), [(0, -1000.0), (1, 35.0), (2, 1500.0)])
+def test_a_voxel_sure_of_its_tissue_has_its_hu_and_no_doubt_but_the_floor(sure: int, hu: float) -> None:
+    logits = [0.0, 0.0, 0.0]
+    logits[sure] = 60.0
+    mean, variance = TissueMixture((35.0,), WINDOW)(voxel(*logits))
+    assert float(mean) * WINDOW.width_hu + WINDOW.low_hu == pytest.approx(hu, abs=1e-3)
+    assert float(variance) == pytest.approx(FLOOR, rel=1e-3)
+
+
+def test_half_brain_and_half_bone_has_the_mean_and_the_variance_of_a_toss() -> None:
+    mean, variance = TissueMixture((35.0,), WINDOW)(voxel(-60.0, 0.0, 0.0))
+    assert float(mean) * WINDOW.width_hu + WINDOW.low_hu == pytest.approx((35 + 1500) / 2)
+    assert float(variance) == pytest.approx(((1500 - 35) / 2 / WINDOW.width_hu) ** 2 + FLOOR, rel=1e-5)
+
+
+def test_a_tenth_of_a_logit_hardly_moves_the_brain() -> None:
+    mixture = TissueMixture((35.0,), WINDOW)
+    means = [mixture(voxel(-6.0 + shift, 0.0, -6.0))[0] for shift in (0.0, 0.1)]
+    assert float((means[0] - means[1]).abs()) * WINDOW.width_hu < 1
+
+
+def test_tissues_outside_the_window_are_left_out() -> None:
+    mixture = TissueMixture((-100.0, 35.0, 900.0), Window(low_hu=0, high_hu=80))
+    assert mixture.first_logits == (1.0, 0.0, -1.5)
+    assert mixture.get_buffer("places").ravel().tolist() == pytest.approx([0, 35 / 80, 1])
+
+
+@given(st.lists(st.floats(-1e4, 1e4), min_size=4, max_size=4))
+def test_mean_stays_in_the_window_and_variance_within_its_bounds(logits: list[float]) -> None:
+    mean, variance = TissueMixture((35.0, 700.0), WINDOW)(voxel(*logits))
+    assert -1e-6 <= float(mean) <= 1 + 1e-6
+    assert FLOOR * 0.999 <= float(variance) <= 0.25 + FLOOR + 1e-6
+
+
+def test_a_mixture_of_two_is_a_sigmoid() -> None:
+    logits = torch.randn(2, 2, 3, 3, 3, generator=torch.Generator().manual_seed(1))
+    mean, _ = TissueMixture((), WINDOW)(logits)
+    assert torch.allclose(mean, torch.sigmoid(logits[:, 1:] - logits[:, :1]), atol=1e-6)
