@@ -189,7 +189,7 @@ class Optimisation(Section):
     brain_weight: NonNegative = 0.0
     axis_projection_weight: NonNegative = 0.0
     reprojection_weight: NonNegative = 0.1
-    raw_weight: NonNegative = 0.3
+    raw_weight: NonNegative = 1.0
     likelihood: Literal["gaussian", "laplace"] = "laplace"
     likelihood_weight: NonNegative = 0.0
     adversarial_loss: Literal["least_squares", "hinge"] = "least_squares"

@@ -22,9 +22,9 @@ from common.metrics import case_metrics
 MEAN, NEAREST, RIDGE = "mean volume", "nearest DRR", "ridge"
 CONSISTENT = " + consistency"
 BASELINES = (MEAN, NEAREST, RIDGE, MEAN + CONSISTENT, RIDGE + CONSISTENT)
-CENTRALISED, LOCAL = "centralised, steps x sites", "local only, site "
+LOCAL = "local only, site "
 LOCALS = tuple(f"{LOCAL}{person}" for person in PERSONS)
-METHODS = (*BASELINES, *NETWORKS, FEDERATED, *LOCALS, CENTRALISED)
+METHODS = (*BASELINES, *NETWORKS, FEDERATED, *LOCALS)
 EXTRAS = (*ABLATIONS, *(name for name in FEDERATIONS if name != FEDERATED))
 ALONE = {*NETWORKS, *ABLATIONS}
 
@@ -83,7 +83,7 @@ class Runner:
         fold: the held-out person and the cohort without it.
         store: where results are kept.
         seed: of first weights and sampling.
-        budget_s: processor seconds of each training; of each site, where there are several.
+        budget_s: processor seconds of each training; of all sites together, where there are several.
         say: told what is going on.
     """
 
@@ -172,17 +172,15 @@ class Runner:
         if method in ALONE:
             steps = steps_within(method, seed, fold.cases, self._budget_s)
             return train(study_of(method, seed, steps), fold.cases, lambda _: None)
-        # What is compared with the federation takes as many steps as it does.
-        reference = self.result(FEDERATED_AS)
-        assert reference is not None
+        # All sites together take the steps of the network trained on the pooled cohort, and a site alone those of one.
+        pooled = self.result(FEDERATED_AS)
+        assert pooled is not None
         every = FEDERATIONS.get(method, FEDERATIONS[FEDERATED])
-        rounds = max(1, reference.steps // every)
+        rounds = max(1, pooled.steps // len(fold.sites) // every)
         steps = rounds * every
         if method in FEDERATIONS:
             study = study_of(FEDERATED_AS, seed, steps, rounds=rounds)
             return train_federated(study, fold.sites, lambda _: None)
-        if method == CENTRALISED:
-            return train(study_of(FEDERATED_AS, seed, steps * len(fold.sites)), fold.cases, lambda _: None)
         return train(study_of(FEDERATED_AS, seed, steps), fold.sites[method.removeprefix(LOCAL)], lambda _: None)
 
     def _key(self, method: str) -> dict[str, Any]:

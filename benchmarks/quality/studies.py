@@ -45,6 +45,7 @@ _X2CT: Options = _RECIPE | {
     "axis_projection_weight": 10.0,
     "adversarial_weight": 0.1,
 }
+_SIGMOID: Options = {"tissues_hu": (), "consistency_weight": "learned"}
 _VARIANCE: Options = {"variance": True, "consistency_weight": "variance"}
 
 
@@ -83,6 +84,9 @@ ABLATIONS: Mapping[str, Network] = {
     "widened on the fly": Network(
         _CONSISTENT, _RECIPE, widening={"displacement_mm": 3.0, "scale": 0.05, "rotation_deg": 3.0, "shift_mm": 3.0}
     ),
+    "sigmoid, learned freedom": Network(_CONSISTENT | _SIGMOID, _RECIPE | {"raw_weight": 0.0}),
+    "sigmoid without consistency": Network(_BARE | _SIGMOID, _RECIPE),
+    "nothing asked before consistency": Network(_CONSISTENT, _RECIPE | {"raw_weight": 0.0}),
     "variance by likelihood": Network(_CONSISTENT | _VARIANCE, _RECIPE | {"likelihood_weight": 0.02}),
     "AdamW": Network(_CONSISTENT, _RECIPE | {"optimiser": "adamw", "lr_generator": 1.5e-3}),
     "uniform freedom": Network(_CONSISTENT | {"consistency_weight": "uniform"}, _RECIPE),

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from common.study import Window
 
 # What one tissue's own HU vary by: the least a prediction can be wrong.
-FLOOR_SD_HU = 25.0
+FLOOR_SD_HU = 8.0
 AIR_LOGIT, TISSUE_LOGIT, BONE_LOGIT = 1.0, 0.0, -1.5
 
 

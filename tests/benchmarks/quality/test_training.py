@@ -90,7 +90,7 @@ def test_a_site_alone_does_not_exist_where_its_person_is_held_out(fold: Fold, tm
     assert Runner(fold, Store(tmp_path), 1, 5.0, lambda _: None).result(f"{LOCAL}{fold.person}") is None
 
 
-def test_what_is_compared_with_the_federation_takes_its_steps(
+def test_sites_of_a_federation_share_the_steps_of_the_network_trained_on_all(
     fold: Fold, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: dict[str, tuple[Study, int]] = {}
@@ -100,19 +100,18 @@ def test_what_is_compared_with_the_federation_takes_its_steps(
         return training.Trained(study, {}, study.optimisation.steps_per_round * study.federation.rounds, 1.0)
 
     current = ""
-    monkeypatch.setattr(methods, "steps_within", lambda *_: 47)
+    monkeypatch.setattr(methods, "steps_within", lambda *_: 77)
     monkeypatch.setattr(methods, "train", lambda study, cases, _: note(current, study, len(cases)))
     monkeypatch.setattr(methods, "train_federated", lambda study, sites, _: note(current, study, len(sites)))
     monkeypatch.setattr(training.Trained, "predict", lambda self, integrals: fold.truths_hu)
     runner = Runner(fold, Store(tmp_path), 1, 5.0, lambda _: None)
     found = {}
-    for current in (FEDERATED_AS, FEDERATED, f"{LOCAL}01", methods.CENTRALISED):
+    for current in (FEDERATED_AS, FEDERATED, f"{LOCAL}01"):
         found[current] = runner.result(current)
     steps = {name: result.steps for name, result in found.items() if result is not None}
-    assert steps == {FEDERATED_AS: 47, FEDERATED: 40, f"{LOCAL}01": 40, methods.CENTRALISED: 120}
-    assert asked[FEDERATED][0].federation.rounds == 4
+    assert steps == {FEDERATED_AS: 77, FEDERATED: 20, f"{LOCAL}01": 20}
+    assert asked[FEDERATED][0].federation.rounds == 2
     assert asked[f"{LOCAL}01"][1] == 4
-    assert asked[methods.CENTRALISED][1] == len(fold.cases)
 
 
 def test_a_page_of_slices_is_written(fold: Fold, tmp_path: Path) -> None:
