@@ -83,6 +83,8 @@ class Federation(Section):
         wire_dtype: number format of weights on the wire.
         bucket_bytes: size of the buckets that weights are packed into.
         weighting: aggregation weight of a site: its number of training cases, or 1.
+        outer_momentum: how much of the last rounds' movement of G a round goes on with; 0 takes the sites' mean as it
+            is. See :mod:`server.rounds.outer_momentum`.
         max_update_norm: refuse a reply whose weights lie further than this from the broadcast, relative to its norm.
     """
 
@@ -92,6 +94,7 @@ class Federation(Section):
     wire_dtype: WireDtype = WireDtype.BFLOAT16
     bucket_bytes: Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)] = 10 * 1024 * 1024
     weighting: Literal["cases", "equal"] = "cases"
+    outer_momentum: Fraction = 0.0
     max_update_norm: Positive = 10.0
 
 

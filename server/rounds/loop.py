@@ -7,7 +7,7 @@ alike. A bad reply never stops a round; a round without enough replies is tried 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import final
 
@@ -19,6 +19,7 @@ from common.exchange import on_the_wire, weights_sha256
 from server.rounds.aggregation import IncomingReplies
 from server.rounds.context import RunContext
 from server.rounds.evaluation import EvaluationHalf
+from server.rounds.outer_momentum import GENERATOR_VELOCITY, Named, moved_on
 from server.rounds.record import RoundRecord, RunRecord, SiteEvaluation, SiteTraining
 from server.rounds.registration import Registration
 from server.rounds.run_directory import NetworkWeights
@@ -65,7 +66,7 @@ class RoundLoop:
     def _round(self, number: int) -> None:
         federation, events = self._context.study.federation, self._context.events
         broadcast, _ = self._context.directory.read_checkpoint(number - 1)
-        average = broadcast.pop(AVERAGED_GENERATOR, None)
+        kept = {name: broadcast.pop(name, None) for name in (AVERAGED_GENERATOR, GENERATOR_VELOCITY)}
         for attempt in range(1, MAX_ATTEMPTS + 1):
             self._context.asker.check_stop()
             clock = _Clock()
@@ -74,11 +75,7 @@ class RoundLoop:
             incoming = IncomingReplies(self._context.directory.incoming(number))
             training = self._training.run(number, broadcast, incoming)
             if len(incoming.replies()) >= federation.minimum_train_sites:
-                study = self._context.study
-                weights = on_the_wire(study, {**broadcast, **incoming.average(study)})
-                if study.optimisation.ema_decay > 0:
-                    decay = round_decay(study.optimisation)
-                    weights[AVERAGED_GENERATOR] = moved_average(average, weights["generator"], decay)
+                weights = self._aggregated(broadcast, kept, incoming)
                 self._context.directory.write_checkpoint(number, weights, training)
                 events.say("aggregated", round_number=number, rounds=federation.rounds)
                 return self._close(number, clock, training)
@@ -87,6 +84,25 @@ class RoundLoop:
             self._context.asker.pause(self._context.reask_wait_s)
         mend = "look at the sites' logs, then start the coordinator again: it resumes at this round"
         raise Refusal(ExitCode.TOO_FEW_SITES, "too few valid training replies", where=f"round {number}", mend=mend)
+
+    def _aggregated(
+        self, broadcast: NetworkWeights, kept: Mapping[str, Named | None], incoming: IncomingReplies
+    ) -> NetworkWeights:
+        """A round's weights as the wire will carry them, with what the coordinator keeps for itself beside them."""
+        study = self._context.study
+        weights, aside = {**broadcast, **incoming.average(study)}, {}
+        momentum = study.federation.outer_momentum
+        if momentum > 0:
+            # Sites started from what the wire carried.
+            start = on_the_wire(study, broadcast)["generator"]
+            weights["generator"], aside[GENERATOR_VELOCITY] = moved_on(
+                start, weights["generator"], kept[GENERATOR_VELOCITY], momentum
+            )
+        weights = on_the_wire(study, weights)
+        if study.optimisation.ema_decay > 0:
+            decay = round_decay(study.optimisation)
+            aside[AVERAGED_GENERATOR] = moved_average(kept[AVERAGED_GENERATOR], weights["generator"], decay)
+        return {**weights, **aside}
 
     def _close_unrecorded_round(self) -> None:
         """Evaluate and record a round that was checkpointed only: the trace of a kill during evaluation."""

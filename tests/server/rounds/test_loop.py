@@ -213,6 +213,37 @@ def test_a_resumed_run_goes_on_with_its_running_average(bench, tmp_path: Path) -
     assert list(bench.run().rounds())[-1].generator_sha256 == final
 
 
+def with_momentum(study: Study) -> Study:
+    return study.model_copy(update={"federation": study.federation.model_copy(update={"outer_momentum": 0.5})})
+
+
+def test_momentum_over_rounds_is_kept_in_the_checkpoint_and_never_broadcast(bench) -> None:
+    bench.study = with_momentum(bench.study)
+    for site in bench.sites.values():
+        site.study = bench.study
+    directory = bench.run()
+    first, second = _checkpoint(directory, 1), _checkpoint(directory, 2)
+    name, velocity = next(iter(second["generator_velocity"].items()))
+    # w2 = w1 + d + m v2 with v2 = m v1 + d.
+    moved = 1.5 * velocity - 0.5 * first["generator_velocity"][name]
+    assert bool(velocity.any())
+    assert torch.allclose(second["generator"][name] - first["generator"][name], moved, atol=1e-2)
+    assert torch.equal(bench.sites["east"].received["train"][name], second["generator"][name])
+
+
+def test_a_resumed_run_goes_on_with_its_momentum(bench, tmp_path: Path) -> None:
+    bench.study = with_momentum(bench.study)
+    for site in bench.sites.values():
+        site.study = bench.study
+    final = list(bench.run().rounds())[-1].generator_sha256
+    bench.path = tmp_path / "again"
+    bench.on_round = lambda: setattr(bench, "stop", True)
+    with pytest.raises(Refusal):
+        bench.run()
+    bench.stop, bench.on_round = False, lambda: None
+    assert list(bench.run().rounds())[-1].generator_sha256 == final
+
+
 def test_a_folder_with_another_studys_run_is_refused(bench) -> None:
     bench.run()
     bench.study = bench.study.model_copy(update={"name": "other"})
