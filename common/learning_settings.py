@@ -179,7 +179,7 @@ class Optimisation(Section):
     batch_size: Count = 2
     optimiser: Literal["adamw", "muon"] = "muon"
     lr_generator: Positive = 2e-3
-    lr_discriminator: Positive = 4e-4
+    lr_discriminator: Positive = 1e-3
     warmup_steps: Annotated[int, Field(ge=0)] = 40
     gradient_clip: Positive = 1.0
     l1_weight: NonNegative = 1.0
@@ -193,7 +193,7 @@ class Optimisation(Section):
     likelihood: Literal["gaussian", "laplace"] = "laplace"
     likelihood_weight: NonNegative = 0.0
     adversarial_loss: Literal["least_squares", "hinge"] = "least_squares"
-    adversarial_weight: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.02
+    adversarial_weight: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.006
     adversarial_from_step: Annotated[int, Field(ge=0)] = 100
     adversarial_ramp_steps: Annotated[int, Field(ge=0)] = 0
     feature_matching_weight: NonNegative = 0.0

@@ -11,6 +11,8 @@ from common.study import Study
 
 # The discriminator joins after this share of the steps, when there is something to judge.
 ADVERSARIAL_FROM = 0.3
+# Of the generator over the rounds of a federation.
+OUTER_MOMENTUM = 0.5
 
 Options = dict[str, Any]
 
@@ -20,7 +22,7 @@ _RECIPE: Options = {
     "batch_size": 2,
     "optimiser": "muon",
     "lr_generator": 3e-3,
-    "lr_discriminator": 4e-4,
+    "lr_discriminator": 1e-3,
     "warmup_steps": 40,
     "l1_weight": 1.0,
     "mse_weight": 4.0,
@@ -30,7 +32,7 @@ _RECIPE: Options = {
     "adversarial_weight": 0.0,
     "mixed_precision": True,
 }
-_GAME: Options = _RECIPE | {"adversarial_weight": 0.02}
+_GAME: Options = _RECIPE | {"adversarial_weight": 0.006}
 # Ying et al., CVPR 2019: least squares 0.1, squared error 10, projections along the axes 10; Adam at 2e-4.
 _X2CT: Options = _RECIPE | {
     "optimiser": "adamw",
@@ -127,7 +129,7 @@ def study_of(network: str, seed: int, steps: int, *, rounds: int = 1) -> Study:
             "radiograph": RADIOGRAPH,
             "networks": {"generator": chosen.generator, "discriminator": {"width": 16, "layers": 2}},
             "optimisation": optimisation,
-            "federation": {"rounds": rounds},
+            "federation": {"rounds": rounds, "outer_momentum": OUTER_MOMENTUM if rounds > 1 else 0.0},
             "widening": chosen.widening,
             "privacy": {"minimum_cases": 1},
         }

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from common.errors import ExitCode, Refusal
 from common.exchange import weights_of
 from common.networks import Generator, build_discriminator, build_generator, load_parameters
+from common.networks.discriminator import detail
 from common.study import Study
 
 MakeStudy = Callable[..., Study]
@@ -153,3 +154,12 @@ def test_weights_that_do_not_fit_are_refused_before_anything_is_copied(make_stud
         load_parameters(generator, weights)
     assert refusal.value.code is ExitCode.EXCHANGE_INVALID
     assert all(torch.equal(tensor, before[name]) for name, tensor in weights_of(generator).items())
+
+
+def test_detail_is_what_a_voxel_differs_from_its_neighbourhood() -> None:
+    volume = torch.rand(1, 1, 4, 5, 6, generator=torch.Generator().manual_seed(1))
+    inner = 10 * (volume[0, 0, 2, 2, 3] - volume[0, 0, 1:4, 1:4, 2:5].mean())
+    corner = 10 * (volume[0, 0, 0, 0, 0] - volume[0, 0, :2, :2, :2].mean())
+    found = detail(volume)[0, 0]
+    assert found[2, 2, 3] == pytest.approx(float(inner), abs=1e-5)
+    assert found[0, 0, 0] == pytest.approx(float(corner), abs=1e-5)
