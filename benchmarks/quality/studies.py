@@ -11,9 +11,6 @@ from common.study import Study
 
 # The discriminator joins after this share of the steps, when there is something to judge.
 ADVERSARIAL_FROM = 0.3
-# Of the generator over the rounds of a federation.
-OUTER_MOMENTUM = 0.5
-
 Options = dict[str, Any]
 
 _BARE: Options = {"name": "lifting", "size": "small", "consistency_steps": 0}
@@ -32,7 +29,7 @@ _RECIPE: Options = {
     "adversarial_weight": 0.0,
     "mixed_precision": True,
 }
-_GAME: Options = _RECIPE | {"adversarial_weight": 0.006}
+_GAME: Options = _RECIPE | {"adversarial_weight": 0.003}
 # Ying et al., CVPR 2019: least squares 0.1, squared error 10, projections along the axes 10; Adam at 2e-4.
 _X2CT: Options = _RECIPE | {
     "optimiser": "adamw",
@@ -129,7 +126,7 @@ def study_of(network: str, seed: int, steps: int, *, rounds: int = 1) -> Study:
             "radiograph": RADIOGRAPH,
             "networks": {"generator": chosen.generator, "discriminator": {"width": 16, "layers": 2}},
             "optimisation": optimisation,
-            "federation": {"rounds": rounds, "outer_momentum": OUTER_MOMENTUM if rounds > 1 else 0.0},
+            "federation": {"rounds": rounds},
             "widening": chosen.widening,
             "privacy": {"minimum_cases": 1},
         }

@@ -51,7 +51,7 @@ def test_training_lowers_the_reconstruction_loss(tiny: Tiny, make_cases: MakeCas
 def test_a_round_moves_both_networks_and_reports_finite_losses(
     tiny: Tiny, make_cases: MakeCases, tmp_path: Path
 ) -> None:
-    study = tiny(adversarial_from_step=0)
+    study = tiny(adversarial_from_step=0, raw_weight=0.0)
     generator, discriminator = start(study)
     outcome = LocalTrainer(study, make_cases(study, 3), tmp_path, CPU).train_round(1, generator, discriminator)
     assert not same(outcome.generator, generator)
