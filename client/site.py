@@ -19,7 +19,7 @@ from client.source import archive_folder
 from common.errors import ExitCode, Refusal
 from common.exchange import RefusalCode
 from common.files import make_folder
-from common.processes import sole_process
+from common.processes import return_freed_blocks, sole_process
 from common.progress import Phase, ProgressFile, SiteProgress
 from common.roles import Role
 from common.study import Study
@@ -48,6 +48,7 @@ class Site:
         Raises:
             Refusal: what settings, archive, ledger or coordinator refuse.
         """
+        return_freed_blocks()
         settings = self._settings
         coordinator = self._coordinator()
         approvals = Approvals.of(settings.studies)

@@ -21,7 +21,20 @@ from common.files import disk_refusals
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
+# mallopt's name for the size from which a block is mapped alone, in malloc.h of the GNU C library.
+_M_MMAP_THRESHOLD = -3
+_OWN_MAPPING_BYTES = 4 * 1024 * 1024
 _COMMAND = re.compile(r"^tomoray-[a-z]+: ")
+
+
+def return_freed_blocks() -> None:
+    """Let this process give large blocks back to the system as soon as they are freed.
+
+    The GNU C library keeps blocks of up to 32 MiB for itself once some were freed, and fragments between them: after
+    two training steps at 128 cubed that was 0.4 GB. With another C library nothing changes.
+    """
+    if hasattr(_LIBC, "mallopt"):
+        _LIBC.mallopt(_M_MMAP_THRESHOLD, _OWN_MAPPING_BYTES)
 
 
 def start_child(

@@ -15,6 +15,7 @@ from client.archive import Case, CaseFacts, radiograph_pair
 from client.archive.anatomy import procedural_head
 from client.learning.adversary import Adversary
 from client.learning.samples import Samples
+from common.processes import return_freed_blocks
 from common.study import Study, Widening
 
 CONFIGURATION = Path(__file__).parents[2] / "configs" / "cranial-drr-128.toml"
@@ -64,6 +65,7 @@ def measure(network: str, steps: int, threads: int) -> dict[str, Any]:
         threads: of PyTorch.
     """
     torch.set_num_threads(threads)
+    return_freed_blocks()
     study = step_study(network)
     players, samples = Adversary(study, torch.device("cpu")), iter(Samples(study, [_case(study)], 1))
     found: dict[str, list[float]] = {"sample_s": [], "sample_cpu_s": [], "step_s": [], "step_cpu_s": []}

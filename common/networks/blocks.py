@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Iterable, Sequence
 from typing import final
 
 import torch
@@ -53,6 +54,33 @@ class ConvUnit(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """(B, inputs, ...) to (B, outputs, ...), each axis divided by the stride."""
         return functional.leaky_relu(self.norm(self.convolution(features)), LEAK, inplace=True)
+
+
+@final
+class JoinUnit(nn.Module):
+    """A :class:`ConvUnit` of kernel 1 on several tensors as though they were one, which is never put together.
+
+    Args:
+        inputs: channels of all tensors.
+        outputs: channels that leave.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.convolution = PointwiseConv3d(inputs, outputs, bias=False)
+        self.norm = group_norm(outputs)
+
+    def forward(self, parts: Sequence[Tensor]) -> Tensor:
+        """(B or 1, channels, z, y, x) each, to (B, outputs, z, y, x), channels last in memory."""
+        weights = torch.split(self.convolution.weight.flatten(1), [part.shape[1] for part in parts], dim=1)
+        joined = sum_of(weight @ part.flatten(2) for weight, part in zip(weights, parts, strict=True))
+        features = joined.view(*joined.shape[:2], *parts[0].shape[2:]).contiguous(memory_format=torch.channels_last_3d)
+        return functional.leaky_relu(self.norm(features), LEAK, inplace=True)
+
+
+def sum_of(terms: Iterable[Tensor]) -> Tensor:
+    """The sum of tensors that broadcast, each released once it is added."""
+    return functools.reduce(torch.add, terms)
 
 
 @final

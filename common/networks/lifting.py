@@ -13,7 +13,7 @@ from torch.nn import functional
 from common.errors import ExitCode, Refusal
 from common.geometry import Geometry, Grid
 from common.lifting import Lifting
-from common.networks.blocks import ConvUnit, ResidualUnit, depth_to_space, space_to_depth, start_as_resize
+from common.networks.blocks import ConvUnit, JoinUnit, ResidualUnit, depth_to_space, space_to_depth, start_as_resize
 from common.networks.generator import Generator
 from common.networks.radiograph_encoder import HALVINGS, RadiographEncoder
 from common.study import Study
@@ -22,6 +22,9 @@ COORDINATE_MM = 100.0
 WAVES_MM = (240.0, 120.0, 60.0)
 RAW_CHANNELS = 16
 WIDEST = 4
+
+# Tensors of one shape but for their channels, which a network takes as though they were one.
+Parts = list[Tensor]
 
 
 @final
@@ -58,8 +61,7 @@ class LiftingGenerator(Generator):
         """(B, 2, rows, columns) to (B, outputs, z, y, x); see :class:`Generator`."""
         raw = self.raw_lift(radiographs.unsqueeze(2)).squeeze(2)
         lifted = [_both_views(lift(f)) for lift, f in zip(self.lifts, self.encoder(radiographs), strict=True)]
-        coordinates = self.get_buffer("coordinates").expand(raw.shape[0], -1, -1, -1, -1)
-        fine = torch.cat([lifted[0], space_to_depth(raw), coordinates], dim=1)
+        fine = [*lifted[0], space_to_depth(raw), self.get_buffer("coordinates")]
         return depth_to_space(self.head(self.volume(fine, lifted[1:])))
 
 
@@ -70,21 +72,21 @@ class _VolumeNetwork(nn.Module):
     def __init__(self, fine: int, coarse: list[int], width: int, stages: int) -> None:
         super().__init__()
         widths = [width * min(2**stage, WIDEST) for stage in range(stages)]
-        self.stem = nn.Sequential(ConvUnit(3, fine, width, kernel=1), ResidualUnit(3, width))
+        self.stem = nn.Sequential(JoinUnit(fine, width), ResidualUnit(3, width))
         self.down = nn.ModuleList(
             ConvUnit(3, inputs, outputs, stride=2) for inputs, outputs in itertools.pairwise(widths)
         )
-        self.join = nn.ModuleList(ConvUnit(3, channels, widths[1], kernel=1) for channels in coarse)
+        self.join = nn.ModuleList(JoinUnit(channels, widths[1]) for channels in coarse)
         self.inner = nn.ModuleList(ResidualUnit(3, outputs) for outputs in widths[1:])
         self.narrow = nn.ModuleList(
             ConvUnit(3, deep, shallow, kernel=1) for deep, shallow in zip(widths[:0:-1], widths[-2::-1], strict=True)
         )
         self.up = nn.ModuleList(ResidualUnit(3, shallow) for shallow in widths[-2::-1])
 
-    def forward(self, fine: Tensor, coarse: list[Tensor]) -> Tensor:
-        """(B, fine, z, y, x) and at most one (B, coarse, z / 2, y / 2, x / 2) to (B, width, z, y, x)."""
-        features = [self.stem(_channels_last(fine))]
-        joined = [join(_channels_last(lifted)) for join, lifted in zip(self.join, coarse, strict=True)]
+    def forward(self, fine: Parts, coarse: list[Parts]) -> Tensor:
+        """(B, fine, z, y, x) and at most one (B, coarse, z / 2, y / 2, x / 2), in parts, to (B, width, z, y, x)."""
+        features = [self.stem(fine)]
+        joined = [join(lifted) for join, lifted in zip(self.join, coarse, strict=True)]
         for stage, (down, inner) in enumerate(zip(self.down, self.inner, strict=True)):
             deeper = down(features[-1])
             features.append(inner(deeper + joined[0] if stage == 0 else deeper))
@@ -94,15 +96,10 @@ class _VolumeNetwork(nn.Module):
         return held
 
 
-def _both_views(lifted: Tensor) -> Tensor:
-    """(B, 2, C, z, y, x) to (B, 3C, z, y, x): each view, and the product, which is large where both agree."""
+def _both_views(lifted: Tensor) -> Parts:
+    """(B, 2, C, z, y, x) to three of (B, C, z, y, x): each view, and the product, which is large where both agree."""
     frontal, lateral = lifted[:, 0], lifted[:, 1]
-    return torch.cat([frontal, lateral, frontal * lateral], dim=1)
-
-
-def _channels_last(features: Tensor) -> Tensor:
-    """The same values in the memory order in which convolutions on a CPU are fastest."""
-    return features.contiguous(memory_format=torch.channels_last_3d)
+    return [frontal, lateral, frontal * lateral]
 
 
 def _coordinates(grid: Grid) -> Tensor:

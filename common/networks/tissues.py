@@ -32,17 +32,18 @@ class TissueMixture(nn.Module):
         super().__init__()
         inside = [hu for hu in between_hu if window.low_hu < hu < window.high_hu]
         places = torch.tensor([0.0, *((hu - window.low_hu) / window.width_hu for hu in inside), 1.0])
-        self.register_buffer("places", places.view(1, -1, 1, 1, 1), persistent=False)
+        # (2, tissues): value and square, so that one product of matrices gives both moments and keeps the shares alone.
+        self.register_buffer("powers", torch.stack([places, places.square()]), persistent=False)
         self._floor = (FLOOR_SD_HU / window.width_hu) ** 2
 
     @property
     def first_logits(self) -> tuple[float, ...]:
         """Logits before training, one a tissue: mostly air, little bone."""
-        return (AIR_LOGIT, *[TISSUE_LOGIT] * (self.get_buffer("places").numel() - 2), BONE_LOGIT)
+        return (AIR_LOGIT, *[TISSUE_LOGIT] * (self.get_buffer("powers").shape[1] - 2), BONE_LOGIT)
 
     def forward(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         """(B, tissues, z, y, x) to mean and variance, each (B, 1, z, y, x), of values windowed to 0..1."""
-        shares, places = torch.softmax(logits, dim=1), self.get_buffer("places")
-        mean = (shares * places).sum(dim=1, keepdim=True)
-        variance = (shares * (places - mean).square()).sum(dim=1, keepdim=True) + self._floor
-        return mean, variance
+        shares = torch.softmax(logits, dim=1).flatten(2)
+        moments = (self.get_buffer("powers") @ shares).view(logits.shape[0], 2, *logits.shape[2:])
+        mean, square = moments[:, :1], moments[:, 1:]
+        return mean, (square - mean.square()).clamp(min=0) + self._floor

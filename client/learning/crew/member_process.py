@@ -19,7 +19,7 @@ from client.learning.crew.order import Complaint, CrewOrder, say_ready
 from client.learning.crew.shared_round import train_together
 from client.learning.ranks import RankLost
 from common.errors import ExitCode, Refusal
-from common.processes import die_with
+from common.processes import die_with, return_freed_blocks
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -33,6 +33,7 @@ def main(arguments: Sequence[str]) -> int:
     """
     folder, rank, parent = Path(arguments[0]), int(arguments[1]), int(arguments[2])
     die_with(parent)
+    return_freed_blocks()
     os.umask(0o077)
     # A core file would hold images.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

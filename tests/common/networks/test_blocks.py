@@ -5,7 +5,15 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from common.networks.blocks import PointwiseConv3d, depth_to_space, group_norm, space_to_depth, start_as_resize
+from common.networks.blocks import (
+    ConvUnit,
+    JoinUnit,
+    PointwiseConv3d,
+    depth_to_space,
+    group_norm,
+    space_to_depth,
+    start_as_resize,
+)
 
 
 def test_space_to_depth_gathers_each_cube_of_eight_voxels() -> None:
@@ -37,6 +45,21 @@ def test_group_norm_divides_any_number_of_channels(channels: int) -> None:
     norm = group_norm(channels)
     assert channels % norm.num_groups == 0
     assert norm.num_groups <= max(channels // 4, 1)
+
+
+def test_joining_parts_is_a_convolution_of_all_channels_with_its_gradients() -> None:
+    random = torch.Generator().manual_seed(4)
+    first, second = (torch.randn(2, c, 3, 4, 5, generator=random, dtype=torch.float64) for c in (3, 5))
+    shared = torch.randn(1, 2, 3, 4, 5, generator=random, dtype=torch.float64)
+    join, plain = JoinUnit(10, 8).double(), ConvUnit(3, 10, 8, kernel=1).double()
+    plain.load_state_dict(join.state_dict())
+    together = torch.cat([first, second, shared.expand(2, -1, -1, -1, -1)], dim=1)
+    joined, expected = join([first, second, shared]), plain(together)
+    assert torch.allclose(joined, expected, atol=1e-12)
+    for unit, out in ((join, joined), (plain, expected)):
+        out.square().sum().backward()
+        assert unit.convolution.weight.grad is not None
+    assert torch.allclose(join.convolution.weight.grad, plain.convolution.weight.grad, atol=1e-10)
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
