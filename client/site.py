@@ -48,7 +48,6 @@ class Site:
         Raises:
             Refusal: what settings, archive, ledger or coordinator refuse.
         """
-        return_freed_blocks()
         settings = self._settings
         coordinator = self._coordinator()
         approvals = Approvals.of(settings.studies)
@@ -57,6 +56,8 @@ class Site:
             gate = Gate(Ledger(settings.state / "ledger"))
             self._archive = archive_folder(settings, self._on_pacs)
             works = self._works(approvals)
+            # Training needs it; building cohorts, with many large arrays for a moment each, is faster without.
+            return_freed_blocks()
             app = SiteApp(settings.role, approvals, gate, works_by_study(works))
             self._progress.write(SiteProgress(phase=Phase.WAITING))
             try:
