@@ -30,3 +30,8 @@ def moved_average(
     if average is None:
         return {name: tensor.detach().clone() for name, tensor in weights.items()}
     return {name: torch.lerp(average[name], tensor.detach(), 1 - decay) for name, tensor in weights.items()}
+
+
+def released(weights: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
+    """The generator of a checkpoint that is evaluated and released: its running average where the study keeps one."""
+    return weights.get(AVERAGED_GENERATOR, weights["generator"])

@@ -14,7 +14,7 @@ from benchmarks.quality.training import Sites, Trained
 from client.archive import Case, CaseFile, Cohort
 from client.gate import Approvals, Gate, Ledger
 from client.link import SiteApp, StudyWork, Workbench, works_by_study
-from common.averaging import AVERAGED_GENERATOR
+from common.averaging import released
 from common.exchange import CohortFlow, Role
 from common.files import make_folder
 from common.progress import ProgressFile
@@ -58,9 +58,8 @@ def train_federated(study: Study, sites: Sites, say: Callable[[int], None]) -> T
             context, record, wait_for_sites_s=_PATIENCE_S, on_round=lambda: say(directory.latest_checkpoint() or 0)
         ).run()
         weights, _ = directory.read_checkpoint(study.federation.rounds)
-        released = weights.get(AVERAGED_GENERATOR, weights["generator"])
     steps = study.federation.rounds * study.optimisation.steps_per_round
-    return Trained(study, released, steps, time.process_time() - started)
+    return Trained(study, released(weights), steps, time.process_time() - started)
 
 
 def _site(study: Study, cases: Sequence[Case], state: Path) -> Callable[[Message], Message]:

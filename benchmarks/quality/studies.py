@@ -11,6 +11,7 @@ from common.study import Study
 
 # The discriminator joins after this share of the steps, when there is something to judge.
 ADVERSARIAL_FROM = 0.3
+
 Options = dict[str, Any]
 
 _BARE: Options = {"name": "lifting", "size": "small", "consistency_steps": 0}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import final
 
 import torch
@@ -73,14 +73,10 @@ class JoinUnit(nn.Module):
     def forward(self, parts: Sequence[Tensor]) -> Tensor:
         """(B or 1, channels, z, y, x) each, to (B, outputs, z, y, x), channels last in memory."""
         weights = torch.split(self.convolution.weight.flatten(1), [part.shape[1] for part in parts], dim=1)
-        joined = sum_of(weight @ part.flatten(2) for weight, part in zip(weights, parts, strict=True))
+        terms = (weight @ part.flatten(2) for weight, part in zip(weights, parts, strict=True))
+        joined = functools.reduce(torch.add, terms)
         features = joined.view(*joined.shape[:2], *parts[0].shape[2:]).contiguous(memory_format=torch.channels_last_3d)
         return functional.leaky_relu(self.norm(features), LEAK, inplace=True)
-
-
-def sum_of(terms: Iterable[Tensor]) -> Tensor:
-    """The sum of tensors that broadcast, each released once it is added."""
-    return functools.reduce(torch.add, terms)
 
 
 @final

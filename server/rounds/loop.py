@@ -11,15 +11,13 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import final
 
-from torch import Tensor
-
-from common.averaging import AVERAGED_GENERATOR, moved_average, round_decay
+from common.averaging import AVERAGED_GENERATOR, moved_average, released, round_decay
 from common.errors import ExitCode, Refusal
-from common.exchange import on_the_wire, weights_sha256
+from common.exchange import Weights, on_the_wire, weights_sha256
 from server.rounds.aggregation import IncomingReplies
 from server.rounds.context import RunContext
 from server.rounds.evaluation import EvaluationHalf
-from server.rounds.outer_momentum import GENERATOR_VELOCITY, Named, moved_on
+from server.rounds.outer_momentum import GENERATOR_VELOCITY, moved_on
 from server.rounds.record import RoundRecord, RunRecord, SiteEvaluation, SiteTraining
 from server.rounds.registration import Registration
 from server.rounds.run_directory import NetworkWeights
@@ -86,7 +84,7 @@ class RoundLoop:
         raise Refusal(ExitCode.TOO_FEW_SITES, "too few valid training replies", where=f"round {number}", mend=mend)
 
     def _aggregated(
-        self, broadcast: NetworkWeights, kept: Mapping[str, Named | None], incoming: IncomingReplies
+        self, broadcast: NetworkWeights, kept: Mapping[str, Weights | None], incoming: IncomingReplies
     ) -> NetworkWeights:
         """A round's weights as the wire will carry them, with what the coordinator keeps for itself beside them."""
         study = self._context.study
@@ -114,7 +112,7 @@ class RoundLoop:
 
     def _close(self, number: int, clock: _Clock, training: tuple[SiteTraining, ...]) -> None:
         weights, _ = self._context.directory.read_checkpoint(number)
-        evaluation = self._evaluation.run(number, _evaluated(weights))
+        evaluation = self._evaluation.run(number, released(weights))
         self._record(number, clock, weights, training, evaluation, aggregated=True)
         rounds = self._context.study.federation.rounds
         self._on_round()
@@ -140,7 +138,7 @@ class RoundLoop:
             aggregated=aggregated,
             training=training,
             evaluation=evaluation,
-            generator_sha256=weights_sha256(_evaluated(weights)),
+            generator_sha256=weights_sha256(released(weights)),
             discriminator_sha256=weights_sha256(discriminator) if discriminator else "",
             bytes_sent=sent,
             bytes_received=received,
@@ -153,11 +151,6 @@ class RoundLoop:
             where = str(self._context.directory.path)
             raise Refusal(ExitCode.RUN_INVALID, "run has no checkpoint", where=where, mend="start a new run")
         return latest
-
-
-def _evaluated(weights: NetworkWeights) -> dict[str, Tensor]:
-    """The generator that is evaluated and released: its running average where the study keeps one."""
-    return weights.get(AVERAGED_GENERATOR, weights["generator"])
 
 
 @final

@@ -7,17 +7,15 @@ kept in every checkpoint and never sent: sites receive weights and see no differ
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from torch import Tensor
+
+from common.exchange import Weights
 
 GENERATOR_VELOCITY = "generator_velocity"
 
-Named = Mapping[str, Tensor]
-
 
 def moved_on(
-    start: Named, mean: Named, velocity: Named | None, momentum: float
+    start: Weights, mean: Weights, velocity: Weights | None, momentum: float
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Weights after a round, and the velocity to keep.
 

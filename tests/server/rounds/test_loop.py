@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -176,15 +177,19 @@ def test_a_kill_between_checkpoint_and_record_is_made_good(bench) -> None:
     assert again[-1].generator_sha256 == list(directory.rounds())[-1].generator_sha256
 
 
+def use(bench, study: Study) -> None:
+    bench.study = study
+    for site in bench.sites.values():
+        site.study = study
+
+
 def with_average(study: Study) -> Study:
     options = study.optimisation.model_copy(update={"ema_decay": 0.5, "steps_per_round": 1})
     return study.model_copy(update={"optimisation": options})
 
 
 def test_the_running_average_is_evaluated_and_never_broadcast(bench) -> None:
-    bench.study = with_average(bench.study)
-    for site in bench.sites.values():
-        site.study = bench.study
+    use(bench, with_average(bench.study))
     directory = bench.run()
     first, second = _checkpoint(directory, 1), _checkpoint(directory, 2)
     name, tensor = next(iter(second["generator_average"].items()))
@@ -200,27 +205,12 @@ def test_the_running_average_is_evaluated_and_never_broadcast(bench) -> None:
     assert list(directory.rounds())[1].generator_sha256 == weights_sha256(second["generator_average"])
 
 
-def test_a_resumed_run_goes_on_with_its_running_average(bench, tmp_path: Path) -> None:
-    bench.study = with_average(bench.study)
-    for site in bench.sites.values():
-        site.study = bench.study
-    final = list(bench.run().rounds())[-1].generator_sha256
-    bench.path = tmp_path / "again"
-    bench.on_round = lambda: setattr(bench, "stop", True)
-    with pytest.raises(Refusal):
-        bench.run()
-    bench.stop, bench.on_round = False, lambda: None
-    assert list(bench.run().rounds())[-1].generator_sha256 == final
-
-
 def with_momentum(study: Study) -> Study:
     return study.model_copy(update={"federation": study.federation.model_copy(update={"outer_momentum": 0.5})})
 
 
 def test_momentum_over_rounds_is_kept_in_the_checkpoint_and_never_broadcast(bench) -> None:
-    bench.study = with_momentum(bench.study)
-    for site in bench.sites.values():
-        site.study = bench.study
+    use(bench, with_momentum(bench.study))
     directory = bench.run()
     first, second = _checkpoint(directory, 1), _checkpoint(directory, 2)
     name, velocity = next(iter(second["generator_velocity"].items()))
@@ -231,10 +221,11 @@ def test_momentum_over_rounds_is_kept_in_the_checkpoint_and_never_broadcast(benc
     assert torch.equal(bench.sites["east"].received["train"][name], second["generator"][name])
 
 
-def test_a_resumed_run_goes_on_with_its_momentum(bench, tmp_path: Path) -> None:
-    bench.study = with_momentum(bench.study)
-    for site in bench.sites.values():
-        site.study = bench.study
+@pytest.mark.parametrize("change", [with_average, with_momentum])
+def test_a_resumed_run_goes_on_with_what_the_coordinator_keeps(
+    bench, tmp_path: Path, change: Callable[[Study], Study]
+) -> None:
+    use(bench, change(bench.study))
     final = list(bench.run().rounds())[-1].generator_sha256
     bench.path = tmp_path / "again"
     bench.on_round = lambda: setattr(bench, "stop", True)
