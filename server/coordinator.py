@@ -14,7 +14,7 @@ from common.processes import failure, python_module, start_child, stop_children
 from common.study import Study
 from server.consortium import AdmittedSite, make_certificates, read_admissions
 from server.link import Control, SuperLink
-from server.round_process import RoundOrder
+from server.round_order import RoundOrder
 from server.rounds import EventLog, RunDirectory, prepare_run
 from server.settings import CoordinatorSettings
 

@@ -8,51 +8,21 @@ from __future__ import annotations
 
 import sys
 import time
-from pathlib import Path
 from typing import final
 
 import torch
-from pydantic import BaseModel, ConfigDict
 
 from common.console import stop_on_signals
 from common.errors import ExitCode, Refusal
 from common.exchange import train_manifests
 from common.study import Study
-from server.consortium import AdmittedSite
 from server.link import Line, ServerTask
 from server.report import write_report
+from server.round_order import RoundOrder
 from server.rounds import Asker, EventLog, RoundLoop, RunContext, RunDirectory, prepare_run
 
 REPORT_EVERY_S = 60.0
 REPLY_OVERHEAD_BYTES = 1024 * 1024
-
-
-@final
-class RoundOrder(BaseModel):
-    """What the round loop's process is told.
-
-    Attributes:
-        study: path of the study file.
-        run: the run's folder.
-        sites: the admitted sites.
-        nodes: Flower node id by site name.
-        address: host and port of the SuperLink.
-        ca_certificate: PEM that verifies it.
-        secret: what acquires the run's task, in hex.
-        flower_run: Flower's id of the run to take.
-        wait_for_sites_s: patience for sites before the first round.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    study: Path
-    run: Path
-    sites: tuple[AdmittedSite, ...]
-    nodes: dict[str, int]
-    address: str
-    ca_certificate: str
-    secret: str
-    flower_run: int
-    wait_for_sites_s: float
 
 
 def run_rounds(order: RoundOrder) -> None:

@@ -73,3 +73,8 @@ def test_nothing_unpickles_or_evaluates(path: Path) -> None:
 @pytest.mark.parametrize("path", _sources("common", "client", "server"), ids=str)
 def test_no_file_outgrows_the_house(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 500
+
+
+@pytest.mark.parametrize("name", ["coordinator", "round_order"])
+def test_a_coordinator_starts_without_what_only_its_round_loop_imports(name: str) -> None:
+    assert _imports(Path("server", f"{name}.py")) & {"server.round_process", "server.report"} == set()
