@@ -74,7 +74,7 @@ class Fold:
 
     Attributes:
         person: who is held out.
-        training: cases of the others, each at one of their sites.
+        training: cases of the others, each nearest to one of their sites.
         truths_hu: (POSES, z, y, x), the held-out person in several poses.
         fine_hu: (z, y, x), the held-out person on the fine grid as the pipeline laid it.
         integrals: (POSES, 2, rows, columns), with photon noise.
@@ -93,9 +93,10 @@ class Fold:
 
     @property
     def sites(self) -> Mapping[str, list[Case]]:
-        """Training cases by site: one site a person."""
+        """What the hospitals could have: one site a person, and no morph, which takes persons of two sites."""
         names = sorted({entry.site for entry in self.training})
-        return {name: [entry.case for entry in self.training if entry.site == name] for name in names}
+        own = [entry for entry in self.training if len(entry.persons) < 2]
+        return {name: [entry.case for entry in own if entry.site == name] for name in names}
 
 
 def study_on(grid_of: str, widening: Widening) -> Study:

@@ -18,13 +18,15 @@ from benchmarks.quality.store import Store, code_sha256
 from benchmarks.quality.studies import ABLATIONS, FEDERATED, FEDERATED_AS, FEDERATIONS, NETWORKS, study_of
 from benchmarks.quality.training import Trained, steps_within, train
 from common.metrics import case_metrics
+from common.study import Study
 
 MEAN, NEAREST, RIDGE = "mean volume", "nearest DRR", "ridge"
 CONSISTENT = " + consistency"
 BASELINES = (MEAN, NEAREST, RIDGE, MEAN + CONSISTENT, RIDGE + CONSISTENT)
 LOCAL = "local only, site "
 LOCALS = tuple(f"{LOCAL}{person}" for person in PERSONS)
-METHODS = (*BASELINES, *NETWORKS, FEDERATED, *LOCALS)
+CENTRALISED = "centralised, the sites' cases"
+METHODS = (*BASELINES, *NETWORKS, CENTRALISED, FEDERATED, *LOCALS)
 EXTRAS = (*ABLATIONS, *(name for name in FEDERATIONS if name != FEDERATED))
 ALONE = {*NETWORKS, *ABLATIONS}
 
@@ -46,10 +48,11 @@ _NETWORK_CODE = (
     "client/learning/schedule.py",
     "client/learning/synthesis.py",
     "client/learning/training.py",
-    "benchmarks/quality/studies.py",
     "benchmarks/quality/training.py",
 )
 _FEDERATED_CODE = (*_NETWORK_CODE, "server/rounds", "benchmarks/quality/federation.py")
+# How many steps fit is found by measuring; a study is told from another at this many.
+_STEPS_OF_A_KEY = 1000
 
 
 @final
@@ -168,24 +171,31 @@ class Runner:
         return simple(self.training, integrals), ""
 
     def _train(self, method: str) -> Trained:
-        fold, seed = self.fold, self._seed
+        fold = self.fold
         if method in ALONE:
-            steps = steps_within(method, seed, fold.cases, self._budget_s)
-            return train(study_of(method, seed, steps), fold.cases, lambda _: None)
-        # All sites together take the steps of the network trained on the pooled cohort, and a site alone those of one.
-        pooled = self.result(FEDERATED_AS)
-        assert pooled is not None
-        every = FEDERATIONS.get(method, FEDERATIONS[FEDERATED])
-        rounds = max(1, pooled.steps // len(fold.sites) // every)
-        steps = rounds * every
+            steps = steps_within(method, self._seed, fold.cases, self._budget_s)
+            return train(self._study(method, steps), fold.cases, lambda _: None)
+        # All sites together take the steps of the network trained on the whole cohort, and a site alone those of one.
+        whole = self.result(FEDERATED_AS)
+        assert whole is not None
+        if method == CENTRALISED:
+            cases = [case for cases in fold.sites.values() for case in cases]
+            return train(self._study(method, whole.steps), cases, lambda _: None)
+        every = FEDERATIONS[FEDERATED].every_steps
+        study = self._study(method, max(1, whole.steps // len(fold.sites) // every) * every)
         if method in FEDERATIONS:
-            study = study_of(FEDERATED_AS, seed, steps, rounds=rounds)
             return train_federated(study, fold.sites, lambda _: None)
-        return train(study_of(FEDERATED_AS, seed, steps), fold.sites[method.removeprefix(LOCAL)], lambda _: None)
+        return train(study, fold.sites[method.removeprefix(LOCAL)], lambda _: None)
+
+    def _study(self, method: str, steps: int) -> Study:
+        """The study of a method with a number of steps at each site."""
+        network = method if method in ALONE else FEDERATED_AS
+        return study_of(network, self._seed, steps, federation=FEDERATIONS.get(method))
 
     def _key(self, method: str) -> dict[str, Any]:
         common = {"method": method, "person": self.fold.person}
         if method in BASELINES:
             return common | {"code": code_sha256(_BASELINE_CODE)}
         code = _NETWORK_CODE if method in ALONE else _FEDERATED_CODE
-        return common | {"seed": self._seed, "budget_s": self._budget_s, "code": code_sha256(code)}
+        study = self._study(method, _STEPS_OF_A_KEY).sha256
+        return common | {"seed": self._seed, "budget_s": self._budget_s, "study": study, "code": code_sha256(code)}

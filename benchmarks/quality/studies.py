@@ -30,7 +30,7 @@ _RECIPE: Options = {
     "adversarial_weight": 0.0,
     "mixed_precision": True,
 }
-_GAME: Options = _RECIPE | {"adversarial_weight": 0.003}
+_GAME: Options = _RECIPE | {"adversarial_weight": 0.002}
 # Ying et al., CVPR 2019: least squares 0.1, squared error 10, projections along the axes 10; Adam at 2e-4.
 _X2CT: Options = _RECIPE | {
     "optimiser": "adamw",
@@ -67,9 +67,24 @@ class Network:
     widening: Options = field(default_factory=dict)
 
 
+@final
+@dataclass(frozen=True)
+class Federation:
+    """How sites train together.
+
+    Attributes:
+        every_steps: steps of each site between two averages.
+        optimisation: what differs from the network's own.
+    """
+
+    every_steps: int
+    optimisation: Options = field(default_factory=dict)
+
+
 FEDERATED_AS, FEDERATED = "lifting GAN + consistency", "federated, three sites"
-# Steps of each site between two averages.
-FEDERATIONS: Mapping[str, int] = {FEDERATED: 10} | {f"federated, every {steps} steps": steps for steps in (5, 20, 50)}
+FEDERATIONS: Mapping[str, Federation] = {FEDERATED: Federation(10)} | {
+    f"federated, every {steps} steps": Federation(steps) for steps in (5, 20, 50)
+}
 _OURS = Network(_CONSISTENT, _GAME, ADVERSARIAL_FROM)
 
 NETWORKS: Mapping[str, Network] = {
@@ -103,19 +118,24 @@ def network_of(name: str) -> Network:
     return NETWORKS[name] if name in NETWORKS else ABLATIONS[name]
 
 
-def study_of(network: str, seed: int, steps: int, *, rounds: int = 1) -> Study:
-    """The study of a network for a number of steps in all, in equal rounds.
+def study_of(network: str, seed: int, steps: int, *, federation: Federation | None = None) -> Study:
+    """The study of a network for a number of steps, in one round or in those of a federation.
 
     Args:
         network: key of :data:`NETWORKS` or :data:`ABLATIONS`.
         seed: of first weights and sampling.
-        steps: steps of each site in the whole run, a multiple of ``rounds``.
-        rounds: how often sites are averaged.
+        steps: steps of each site in the whole run; a federation leaves out what makes no whole round.
+        federation: how sites train together, where they do.
     """
     chosen = network_of(network)
-    optimisation = dict(chosen.optimisation) | {
+    rounds = 1
+    if federation is not None:
+        rounds = max(1, steps // federation.every_steps)
+        steps = rounds * federation.every_steps
+    optimisation = dict(chosen.optimisation) | (federation.optimisation if federation else {})
+    optimisation |= {
         "seed": seed,
-        "steps_per_round": max(1, steps // rounds),
+        "steps_per_round": steps // rounds,
         "warmup_steps": min(chosen.optimisation["warmup_steps"], steps // 5),
         "adversarial_from_step": round(chosen.joins_at * steps),
     }

@@ -11,6 +11,7 @@ from rich.console import Console
 from benchmarks.measure import Goal, show
 from benchmarks.quality.methods import (
     BASELINES,
+    CENTRALISED,
     CONSISTENT,
     EXTRAS,
     LOCAL,
@@ -92,7 +93,7 @@ def goals(results: Results, persons: Sequence[str]) -> list[Goal]:
         Goal("positive in every fold", ", ".join(f"{difference:+.2f}" for difference in over_ridge), every),
         gain(f"over {PEER}", gains(BEST, PEER, "psnr_db"), 3.0),
         *_adversarial(results, persons),
-        gain("federated beside centralised", gains(FEDERATED, BEST, "psnr_db"), -0.3),
+        gain("federated beside centralised", gains(FEDERATED, CENTRALISED, "psnr_db"), -0.3),
         gain("federated over the best site alone", _over_best_local(results, persons), 0.5),
         _brain(results, persons),
     ]

@@ -35,9 +35,11 @@ def test_nothing_of_the_held_out_person_is_trained_on(
     assert asked[-1] == f"held out {held_out}"
     assert all(held_out not in entry.persons and entry.site != held_out for entry in fold.training)
     assert set(fold.sites) == set(PERSONS) - {held_out}
-    assert sum(len(cases) for cases in fold.sites.values()) == len(fold.cases)
-    assert len({case.pseudonym for case in fold.cases}) == len(fold.cases)
-    assert {len(cases) for cases in fold.sites.values()} == {40 + 2 * 8 + 8}
+    assert len({case.pseudonym for case in fold.cases}) == len(fold.cases) == 3 * 40 + 6 * 8 + 24
+    for site, cases in fold.sites.items():
+        persons = {entry.persons for entry in fold.training if any(entry.case is case for case in cases)}
+        assert persons == {frozenset({site}), frozenset()}, "a site has no morph with another hospital's patient"
+        assert len(cases) == 40 + 8
 
 
 def test_a_coarse_voxel_is_the_mean_of_its_fine_ones() -> None:

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from benchmarks.measure import Goal
-from benchmarks.quality.methods import LOCAL, Result
+from benchmarks.quality.methods import CENTRALISED, LOCAL, Result
 from benchmarks.quality.studies import FEDERATED
 from benchmarks.quality.tables import goals, show_table
 
@@ -23,6 +23,7 @@ PSNR = {
     "lifting GAN": 25.8,
     "lifting GAN + consistency": 27.0,
     "X2CT-GAN": 23.0,
+    CENTRALISED: 27.0,
     FEDERATED: 26.8,
 }
 
@@ -60,7 +61,7 @@ def test_goals_are_met_where_every_margin_is_kept() -> None:
         ({"ridge + consistency": 26.0}, {"over ridge + consistency", "SSIM over ridge + consistency"}),
         ({"X2CT-GAN": 24.5}, {"over X2CT-GAN"}),
         ({FEDERATED: 26.65}, {"federated beside centralised"}),
-        ({"lifting GAN + consistency": 26.6, FEDERATED: 26.55}, {"federated over the best site alone"}),
+        ({CENTRALISED: 26.6, FEDERATED: 26.55}, {"federated over the best site alone"}),
         ({"lifting GAN": 25.6}, {"cost of the game"}),
     ],
 )

@@ -10,10 +10,10 @@ from benchmarks.quality import methods, training
 from benchmarks.quality.cohort import Fold
 from benchmarks.quality.federation import train_federated
 from benchmarks.quality.lesions import Shown
-from benchmarks.quality.methods import LOCAL, Runner
+from benchmarks.quality.methods import CENTRALISED, LOCAL, Runner
 from benchmarks.quality.pictures import write_page
 from benchmarks.quality.store import Store
-from benchmarks.quality.studies import ABLATIONS, FEDERATED, FEDERATED_AS, NETWORKS, study_of
+from benchmarks.quality.studies import ABLATIONS, FEDERATED, FEDERATED_AS, NETWORKS, Federation, study_of
 from client.archive import Case
 from common.geometry import Geometry, Grid
 from common.study import DiscriminatorSettings, GeneratorSettings, Networks, Study
@@ -22,7 +22,7 @@ from common.study import DiscriminatorSettings, GeneratorSettings, Networks, Stu
 @pytest.fixture
 def tiny() -> Study:
     """The federation's study on a grid that trains in a moment."""
-    study = study_of("lifting GAN + consistency", 1, 4, rounds=2)
+    study = study_of(FEDERATED_AS, 1, 5, federation=Federation(2))
     networks = Networks(
         generator=GeneratorSettings(width_2d=4, width_3d=4, stages_3d=1, consistency_steps=1),
         discriminator=DiscriminatorSettings(width=4),
@@ -106,12 +106,13 @@ def test_sites_of_a_federation_share_the_steps_of_the_network_trained_on_all(
     monkeypatch.setattr(training.Trained, "predict", lambda self, integrals: fold.truths_hu)
     runner = Runner(fold, Store(tmp_path), 1, 5.0, lambda _: None)
     found = {}
-    for current in (FEDERATED_AS, FEDERATED, f"{LOCAL}01"):
+    for current in (FEDERATED_AS, CENTRALISED, FEDERATED, f"{LOCAL}01"):
         found[current] = runner.result(current)
     steps = {name: result.steps for name, result in found.items() if result is not None}
-    assert steps == {FEDERATED_AS: 77, FEDERATED: 20, f"{LOCAL}01": 20}
+    assert steps == {FEDERATED_AS: 77, CENTRALISED: 77, FEDERATED: 20, f"{LOCAL}01": 20}
     assert asked[FEDERATED][0].federation.rounds == 2
     assert asked[f"{LOCAL}01"][1] == 4
+    assert asked[CENTRALISED][1] == 12
 
 
 def test_a_page_of_slices_is_written(fold: Fold, tmp_path: Path) -> None:
