@@ -197,5 +197,7 @@ class Runner:
         if method in BASELINES:
             return common | {"code": code_sha256(_BASELINE_CODE)}
         code = _NETWORK_CODE if method in ALONE else _FEDERATED_CODE
-        study = self._study(method, _STEPS_OF_A_KEY).sha256
-        return common | {"seed": self._seed, "budget_s": self._budget_s, "study": study, "code": code_sha256(code)}
+        # How many steps a site takes alone follows from the federation's rounds.
+        named = (method,) if method in ALONE else (method, FEDERATED)
+        studies = [self._study(name, _STEPS_OF_A_KEY).sha256 for name in named]
+        return common | {"seed": self._seed, "budget_s": self._budget_s, "studies": studies, "code": code_sha256(code)}

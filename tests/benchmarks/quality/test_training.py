@@ -13,7 +13,7 @@ from benchmarks.quality.lesions import Shown
 from benchmarks.quality.methods import CENTRALISED, LOCAL, Runner
 from benchmarks.quality.pictures import write_page
 from benchmarks.quality.store import Store
-from benchmarks.quality.studies import ABLATIONS, FEDERATED, FEDERATED_AS, NETWORKS, Federation, study_of
+from benchmarks.quality.studies import ABLATIONS, FEDERATED, FEDERATED_AS, FEDERATIONS, NETWORKS, Federation, study_of
 from client.archive import Case
 from common.geometry import Geometry, Grid
 from common.study import DiscriminatorSettings, GeneratorSettings, Networks, Study
@@ -113,6 +113,20 @@ def test_sites_of_a_federation_share_the_steps_of_the_network_trained_on_all(
     assert asked[FEDERATED][0].federation.rounds == 2
     assert asked[f"{LOCAL}01"][1] == 4
     assert asked[CENTRALISED][1] == 12
+
+
+@pytest.mark.parametrize("method", [FEDERATED, f"{LOCAL}01"])
+def test_a_result_is_not_taken_for_one_of_another_federation(
+    method: str, fold: Fold, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner = Runner(fold, Store(tmp_path), 1, 5.0, lambda _: None)
+    trained = training.Trained(study_of(FEDERATED_AS, 1, 5), {}, 5, 1.0)
+    monkeypatch.setattr(training.Trained, "predict", lambda self, integrals: fold.truths_hu)
+    monkeypatch.setattr(Runner, "_train", lambda self, method: trained)
+    assert runner.result(method) is not None
+    assert runner.result(method, only_known=True) is not None
+    monkeypatch.setitem(FEDERATIONS, FEDERATED, Federation(7))
+    assert runner.result(method, only_known=True) is None
 
 
 def test_a_page_of_slices_is_written(fold: Fold, tmp_path: Path) -> None:
