@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from common.lifting import Lifting
 from common.networks.blocks import LEAK, ConvUnit
+from common.networks.convolution import VolumeConv3d
 from common.networks.spectral import divide_by_largest_singular_value
 from common.study import Study
 
@@ -66,11 +67,11 @@ class PatchDiscriminator(Discriminator):
         settings = study.networks.discriminator
         self.lift = Lifting(study.grid, study.geometry)
         widths = [settings.width * 2**layer for layer in range(settings.layers)]
-        self.stem = nn.Conv3d(4, widths[0], 4, stride=2, padding=1)
+        self.stem = VolumeConv3d(4, widths[0], 4, stride=2, padding=1)
         self.body = nn.Sequential(
             *(ConvUnit(3, inputs, outputs, stride=2) for inputs, outputs in itertools.pairwise(widths))
         )
-        self.score = nn.Conv3d(widths[-1], 1, 3, padding=1)
+        self.score = VolumeConv3d(widths[-1], 1, 3, padding=1)
         if settings.spectral_norm:
             divide_by_largest_singular_value(self)
 

@@ -14,6 +14,7 @@ from common.errors import ExitCode, Refusal
 from common.geometry import Geometry, Grid
 from common.lifting import Lifting
 from common.networks.blocks import ConvUnit, JoinUnit, ResidualUnit, depth_to_space, space_to_depth, start_as_resize
+from common.networks.convolution import VolumeConv3d
 from common.networks.generator import Generator
 from common.networks.radiograph_encoder import HALVINGS, RadiographEncoder
 from common.study import Study
@@ -54,7 +55,7 @@ class LiftingGenerator(Generator):
         lifted = [3 * channels for channels in self.encoder.channels]
         fine = lifted[0] + RAW_CHANNELS + coordinates.shape[1]
         self.volume = _VolumeNetwork(fine, lifted[1:], widths.width_3d, widths.stages_3d)
-        self.head = nn.Conv3d(widths.width_3d, 8 * self.outputs, 3, padding=1)
+        self.head = VolumeConv3d(widths.width_3d, 8 * self.outputs, 3, padding=1)
         start_as_resize(self.head, self.first_outputs)
 
     def draw(self, radiographs: Tensor) -> Tensor:

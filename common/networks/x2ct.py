@@ -18,6 +18,7 @@ from common.errors import ExitCode, Refusal
 from common.geometry import Grid
 from common.lifting import Lifting
 from common.networks.blocks import group_norm
+from common.networks.convolution import VolumeConv3d
 from common.networks.dense_encoder import DENSE_LAYERS, DenseEncoder
 from common.networks.generator import Generator
 from common.study import Study
@@ -48,7 +49,7 @@ class X2ctGenerator(Generator):
         self.frontal = _View(study, 0)
         self.lateral = _View(study, 1)
         self.fusion = _decoder(beside=2)
-        self.head = nn.Conv3d(CHANNELS[-1], self.outputs, 3, padding=1)
+        self.head = VolumeConv3d(CHANNELS[-1], self.outputs, 3, padding=1)
 
     def draw(self, radiographs: Tensor) -> Tensor:
         """(B, 2, rows, columns) to (B, outputs, z, y, x); see :class:`Generator`."""
@@ -135,7 +136,7 @@ def _decoder(*, beside: int) -> nn.ModuleList:
 
 def _unit(dimensions: int, inputs: int, outputs: int) -> nn.Sequential:
     """3-wide convolution, GroupNorm, ReLU."""
-    convolution = nn.Conv2d if dimensions == 2 else nn.Conv3d
+    convolution = nn.Conv2d if dimensions == 2 else VolumeConv3d
     return nn.Sequential(
         convolution(inputs, outputs, 3, padding=1, bias=False), group_norm(outputs), nn.ReLU(inplace=True)
     )

@@ -3,12 +3,10 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional
 
 from common.networks.blocks import (
     ConvUnit,
     JoinUnit,
-    PointwiseConv3d,
     depth_to_space,
     group_norm,
     space_to_depth,
@@ -60,16 +58,3 @@ def test_joining_parts_is_a_convolution_of_all_channels_with_its_gradients() -> 
         out.square().sum().backward()
         assert unit.convolution.weight.grad is not None
     assert torch.allclose(join.convolution.weight.grad, plain.convolution.weight.grad, atol=1e-10)
-
-
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
-@pytest.mark.parametrize("bias", [False, True])
-def test_a_pointwise_convolution_is_a_convolution_with_its_gradients(layout: torch.memory_format, bias: bool) -> None:
-    layer = PointwiseConv3d(5, 3, bias=bias).double()
-    features = torch.rand(2, 5, 4, 3, 2, dtype=torch.float64).contiguous(memory_format=layout).requires_grad_()
-    ours, plain = layer(features), functional.conv3d(features, layer.weight, layer.bias)
-    assert torch.allclose(ours, plain)
-    wanted = [features, *layer.parameters()]
-    pairs = zip(*(torch.autograd.grad(out.square().sum(), wanted) for out in (ours, plain)), strict=True)
-    assert all(torch.allclose(mine, reference) for mine, reference in pairs)
-    assert ours.is_contiguous(memory_format=torch.channels_last_3d)
