@@ -46,8 +46,8 @@ class VolumeConv3d(nn.Conv3d):
         halves = torch.cat([padded[:, :, :length], padded[:, :, start : start + length]])
         halves = halves.contiguous(memory_format=torch.channels_last_3d)
         beside = (0, *self.padding[1:])
-        lower, upper = functional.conv3d(halves, self.weight, self.bias, self.stride, beside).split(1)
-        return torch.cat([lower, upper], dim=2)
+        convolved = functional.conv3d(halves, self.weight, self.bias, self.stride, beside)
+        return torch.cat([convolved[:1], convolved[1:]], dim=2)
 
 
 def _is_slow(features: Tensor) -> bool:
