@@ -25,7 +25,7 @@ from common.study import Study
 Sites = Mapping[str, Sequence[Case]]
 
 _CPU = torch.device("cpu")
-_TRIAL_STEPS, _UNCOUNTED_STEPS = 5, 2
+_TRIAL_STEPS, _UNCOUNTED_STEPS = 12, 2
 FEWEST_STEPS = 4
 
 

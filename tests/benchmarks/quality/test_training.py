@@ -100,7 +100,7 @@ def test_sites_of_a_federation_share_the_steps_of_the_network_trained_on_all(
         return training.Trained(study, {}, study.optimisation.steps_per_round * study.federation.rounds, 1.0)
 
     current = ""
-    monkeypatch.setattr(methods, "steps_within", lambda *_: 77)
+    monkeypatch.setattr(methods, "steps_within", lambda *_: 137)
     monkeypatch.setattr(methods, "train", lambda study, cases, _: note(current, study, len(cases)))
     monkeypatch.setattr(methods, "train_federated", lambda study, sites, _: note(current, study, len(sites)))
     monkeypatch.setattr(training.Trained, "predict", lambda self, integrals: fold.truths_hu)
@@ -109,7 +109,7 @@ def test_sites_of_a_federation_share_the_steps_of_the_network_trained_on_all(
     for current in (FEDERATED_AS, CENTRALISED, FEDERATED, f"{LOCAL}01"):
         found[current] = runner.result(current)
     steps = {name: result.steps for name, result in found.items() if result is not None}
-    assert steps == {FEDERATED_AS: 77, CENTRALISED: 77, FEDERATED: 20, f"{LOCAL}01": 20}
+    assert steps == {FEDERATED_AS: 137, CENTRALISED: 137, FEDERATED: 40, f"{LOCAL}01": 40}
     assert asked[FEDERATED][0].federation.rounds == 2
     assert asked[f"{LOCAL}01"][1] == 4
     assert asked[CENTRALISED][1] == 12
