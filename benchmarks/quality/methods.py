@@ -53,6 +53,8 @@ _NETWORK_CODE = (
 _FEDERATED_CODE = (*_NETWORK_CODE, "server/rounds", "benchmarks/quality/federation.py")
 # How many steps fit is found by measuring; a study is told from another at this many.
 _STEPS_OF_A_KEY = 1000
+# A site's steps come by this number: federations that average at its divisors take equally many.
+_SITE_STEPS_BY = 20
 
 
 @final
@@ -181,8 +183,8 @@ class Runner:
         if method == CENTRALISED:
             cases = [case for cases in fold.sites.values() for case in cases]
             return train(self._study(method, whole.steps), cases, lambda _: None)
-        every = FEDERATIONS[FEDERATED].every_steps
-        study = self._study(method, max(1, whole.steps // len(fold.sites) // every) * every)
+        by_site = whole.steps // len(fold.sites) // _SITE_STEPS_BY
+        study = self._study(method, max(1, by_site) * _SITE_STEPS_BY)
         if method in FEDERATIONS:
             return train_federated(study, fold.sites, lambda _: None)
         return train(study, fold.sites[method.removeprefix(LOCAL)], lambda _: None)
@@ -197,7 +199,5 @@ class Runner:
         if method in BASELINES:
             return common | {"code": code_sha256(_BASELINE_CODE)}
         code = _NETWORK_CODE if method in ALONE else _FEDERATED_CODE
-        # How many steps a site takes alone follows from the federation's rounds.
-        named = (method,) if method in ALONE else (method, FEDERATED)
-        studies = [self._study(name, _STEPS_OF_A_KEY).sha256 for name in named]
-        return common | {"seed": self._seed, "budget_s": self._budget_s, "studies": studies, "code": code_sha256(code)}
+        study = self._study(method, _STEPS_OF_A_KEY).sha256
+        return common | {"seed": self._seed, "budget_s": self._budget_s, "study": study, "code": code_sha256(code)}

@@ -83,8 +83,8 @@ class Federation:
 
 
 FEDERATED_AS, FEDERATED = "lifting GAN + consistency", "federated, three sites"
-FEDERATIONS: Mapping[str, Federation] = {FEDERATED: Federation(20)} | {
-    f"federated, every {steps} steps": Federation(steps) for steps in (5, 10, 50, 100)
+FEDERATIONS: Mapping[str, Federation] = {FEDERATED: Federation(10)} | {
+    f"federated, every {steps} steps": Federation(steps) for steps in (5, 20, 50, 100)
 }
 _OURS = Network(_CONSISTENT, _GAME, ADVERSARIAL_FROM)
 

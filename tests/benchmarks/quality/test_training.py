@@ -106,27 +106,28 @@ def test_sites_of_a_federation_share_the_steps_of_the_network_trained_on_all(
     monkeypatch.setattr(training.Trained, "predict", lambda self, integrals: fold.truths_hu)
     runner = Runner(fold, Store(tmp_path), 1, 5.0, lambda _: None)
     found = {}
-    for current in (FEDERATED_AS, CENTRALISED, FEDERATED, f"{LOCAL}01"):
+    rare, often = "federated, every 20 steps", "federated, every 5 steps"
+    for current in (FEDERATED_AS, CENTRALISED, FEDERATED, rare, often, f"{LOCAL}01"):
         found[current] = runner.result(current)
     steps = {name: result.steps for name, result in found.items() if result is not None}
-    assert steps == {FEDERATED_AS: 137, CENTRALISED: 137, FEDERATED: 40, f"{LOCAL}01": 40}
-    assert asked[FEDERATED][0].federation.rounds == 2
+    assert steps == {FEDERATED_AS: 137, CENTRALISED: 137, FEDERATED: 40, rare: 40, often: 40, f"{LOCAL}01": 40}
+    assert [asked[name][0].federation.rounds for name in (rare, FEDERATED, often)] == [2, 4, 8]
     assert asked[f"{LOCAL}01"][1] == 4
     assert asked[CENTRALISED][1] == 12
 
 
-@pytest.mark.parametrize("method", [FEDERATED, f"{LOCAL}01"])
 def test_a_result_is_not_taken_for_one_of_another_federation(
-    method: str, fold: Fold, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fold: Fold, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runner = Runner(fold, Store(tmp_path), 1, 5.0, lambda _: None)
     trained = training.Trained(study_of(FEDERATED_AS, 1, 5), {}, 5, 1.0)
     monkeypatch.setattr(training.Trained, "predict", lambda self, integrals: fold.truths_hu)
     monkeypatch.setattr(Runner, "_train", lambda self, method: trained)
-    assert runner.result(method) is not None
-    assert runner.result(method, only_known=True) is not None
+    for method in (FEDERATED, f"{LOCAL}01"):
+        assert runner.result(method) is not None
     monkeypatch.setitem(FEDERATIONS, FEDERATED, Federation(7))
-    assert runner.result(method, only_known=True) is None
+    assert runner.result(FEDERATED, only_known=True) is None
+    assert runner.result(f"{LOCAL}01", only_known=True) is not None
 
 
 def test_a_page_of_slices_is_written(fold: Fold, tmp_path: Path) -> None:
