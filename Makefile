@@ -3,6 +3,9 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Workers share the processor: each has one thread.
+WORKERS ?= 2
+TESTS = OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 BENCH_VENV ?= .venv-bench
 BENCH_READY := $(BENCH_VENV)/.ready
 # The second list asks for torchvision and triton, which the adapters never import: installed without dependencies.
@@ -20,10 +23,10 @@ demo: $(READY)  ## The main job on this machine; CT=FOLDER takes real heads.
 	$(BIN)/tomoray-coordinator demo $(if $(CT),--ct $(CT))
 
 test: $(READY)  ## Every test, with the real processes.
-	$(BIN)/pytest
+	$(TESTS)
 
 test-fast: $(READY)  ## Without the real processes.
-	$(BIN)/pytest -m "not processes"
+	$(TESTS) -m "not processes"
 
 check: $(READY)  ## Style and strict typing.
 	$(BIN)/ruff check .

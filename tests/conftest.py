@@ -29,6 +29,12 @@ minimum_cases = 3
 """
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A folder's tests share its fixtures and stay on one worker, where there are several."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(str(item.path.parent)))
+
+
 @pytest.fixture
 def study_text() -> str:
     return SMALL

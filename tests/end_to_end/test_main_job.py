@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -23,18 +24,19 @@ pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
 BIN = Path(sys.executable).parent
 SITES = ("east", "north", "south", "west")
 STOP_S = 10.0
+# In the environment of every process, which its children inherit.
+MARK = "TOMORAY_TEST_FOLDER"
 
 
-def _ours() -> list[psutil.Process]:
-    """Processes of this software, whoever started them."""
-    words = ("tomoray-coordinator", "tomoray-site", "server.round_process", "superlink_entry.py")
+def _ours(folder: Path) -> list[psutil.Process]:
+    """Processes that these tests started, and all that those started, whether or not a parent lives."""
     found = []
     for process in psutil.process_iter():
         try:
-            line = " ".join(process.cmdline())
-        except (psutil.NoSuchProcess, psutil.ZombieProcess):
+            marked = process.environ().get(MARK) == str(folder)
+        except (psutil.NoSuchProcess, psutil.ZombieProcess, psutil.AccessDenied):
             continue
-        if str(BIN) in line and any(word in line for word in words):
+        if marked:
             found.append(process)
     return found
 
@@ -57,7 +59,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Holds the study and, once the first test ran, an interrupted demo in ``demo``."""
     folder = tmp_path_factory.mktemp("main-job")
     yield folder
-    for process in _ours():
+    for process in _ours(folder):
         process.kill()
 
 
@@ -70,12 +72,13 @@ def study_path(folder: Path, small_study: str) -> Path:
 
 def _demo(folder: Path, study_path: Path) -> subprocess.Popen[bytes]:
     options = ["--study", study_path, "--output", folder / "demo", "--patients", "3"]
-    return _start(folder / "demo.log", BIN / "tomoray-coordinator", "demo", *options)
+    return _start(folder, "demo.log", BIN / "tomoray-coordinator", "demo", *options)
 
 
-def _start(log: Path, *command: object) -> subprocess.Popen[bytes]:
-    with log.open("ab") as output:
-        return subprocess.Popen(list(map(str, command)), stdout=output, stderr=output)
+def _start(folder: Path, log: str, *command: object) -> subprocess.Popen[bytes]:
+    environment = os.environ | {MARK: str(folder)}
+    with (folder / log).open("ab") as output:
+        return subprocess.Popen(list(map(str, command)), stdout=output, stderr=output, env=environment)
 
 
 def test_ctrl_c_in_mid_round_stops_everything_within_ten_seconds(folder: Path, study_path: Path) -> None:
@@ -85,7 +88,7 @@ def test_ctrl_c_in_mid_round_stops_everything_within_ten_seconds(folder: Path, s
     demo.send_signal(signal.SIGINT)
     started = time.monotonic()
     assert demo.wait(STOP_S) == int(ExitCode.INTERRUPTED)
-    assert _ours() == []
+    assert _ours(folder) == []
     assert time.monotonic() - started < STOP_S
 
 
@@ -101,19 +104,19 @@ def test_the_interrupted_run_resumes_through_kills_of_every_kind_of_process(fold
             if name == "coordinator"
             else ("tomoray-site", demo / "sites" / name / "site.toml")
         )
-        processes[name] = _start(folder / f"{name}.log", BIN / program, "start", "--settings", settings)
+        processes[name] = _start(folder, f"{name}.log", BIN / program, "start", "--settings", settings)
 
     try:
         for name in ("coordinator", *SITES):
             start(name)
         _until(lambda: len(list(RunDirectory(demo).rounds())) > before, 240, "round after the resume")
-        _kill("server.round_process")
+        _kill(folder, "server.round_process")
         processes["east"].kill()
         processes["east"].wait()
         start("east")
         rounds = len(list(RunDirectory(demo).rounds()))
         _until(lambda: len(list(RunDirectory(demo).rounds())) > rounds, 240, "round after the kills")
-        _kill("superlink_entry.py")
+        _kill(folder, "superlink_entry.py")
         assert processes["coordinator"].wait(300) == 0, (folder / "coordinator.log").read_text()
     finally:
         for process in processes.values():
@@ -124,8 +127,8 @@ def test_the_interrupted_run_resumes_through_kills_of_every_kind_of_process(fold
     assert recorded == [1, 2, 3, 4, 5, 6]
 
 
-def _kill(words: str) -> None:
-    victims = [process for process in _ours() if words in " ".join(process.cmdline())]
+def _kill(folder: Path, words: str) -> None:
+    victims = [process for process in _ours(folder) if words in " ".join(process.cmdline())]
     assert victims, words
     for process in victims:
         process.kill()
@@ -176,7 +179,7 @@ def test_a_researcher_at_a_site_gets_synthetic_ct_as_dicom(folder: Path, study_p
     weights = next((demo / "checkpoints").glob("round-000006/generator.safetensors"))
     options = ["--study", study_path, "--weights", weights, "--output", folder / "synthetic", "--cases", "1"]
     settings = demo / "sites" / "west" / "site.toml"
-    done = _start(folder / "synthesize.log", BIN / "tomoray-site", "synthesize", "--settings", settings, *options)
+    done = _start(folder, "synthesize.log", BIN / "tomoray-site", "synthesize", "--settings", settings, *options)
     assert done.wait(120) == 0, (folder / "synthesize.log").read_text()
     slices = [pydicom.dcmread(path) for path in sorted((folder / "synthetic").rglob("*.dcm"))]
     assert len(slices) == 32
@@ -188,7 +191,7 @@ def test_a_second_demo_works_in_the_same_place(folder: Path, study_path: Path) -
     study_path.write_text(study_path.read_text().replace("rounds = 6", "rounds = 1"))
     demo = _demo(folder, study_path)
     assert demo.wait(400) == 0, (folder / "demo.log").read_text()
-    assert _ours() == []
+    assert _ours(folder) == []
     figures = json.loads((folder / "demo" / "demo.json").read_text())
     assert figures["rounds"] == 1
     assert figures["held_out"] == "west"
