@@ -77,7 +77,7 @@ def _other_private_keys() -> list[bytes]:
     ]
 
 
-@pytest.mark.parametrize("key", _other_private_keys())
+@pytest.mark.parametrize("key", _other_private_keys(), ids=["P-256", "Ed25519", "P-384 as PKCS8"])
 def test_private_keys_of_other_kinds_are_refused(key: bytes) -> None:
     with pytest.raises(Refusal) as refusal:
         load_private_key(key, where="key file")
