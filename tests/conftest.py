@@ -29,10 +29,11 @@ minimum_cases = 3
 """
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A folder's tests share its fixtures and stay on one worker, where there are several."""
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(str(item.path.parent)))
+        item.add_marker(pytest.mark.xdist_group(str(item.path.parent.relative_to(item.config.rootpath))))
 
 
 @pytest.fixture
