@@ -48,7 +48,8 @@ def main(
     budget_s = budget or (QUICK_BUDGET_S if quick else BUDGET_S)
     persons = tuple(person or (QUICK_PERSONS if quick else PERSONS))
     wanted = set(method or METHODS)
-    store = Store(cache)
+    published = budget_s == BUDGET_S and not quick
+    store = Store(cache, RESULTS / "quality" if published else None)
     results: dict[str, dict[str, list[Result]]] = defaultdict(dict)
     runners = []
     for held_out in persons:

@@ -17,34 +17,36 @@ ROOT = Path(__file__).parents[2]
 
 @final
 class Store:
-    """A folder of tensors and records; several runs may share it.
+    """A folder of tensors and one of records; several runs may share them.
 
     Args:
         folder: made where it is missing, readable by its owner alone.
+        records: where records are kept, if not beside the tensors; a machine without the tensors can read them too.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, records: Path | None = None) -> None:
         self._folder = make_folder(folder)
+        self._records = records or self._folder
 
     def tensors(self, kind: str, key: Mapping[str, Any], make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         """The tensors of a key; made and kept where there are none."""
-        path = self._path(kind, key, "safetensors")
+        path = self._tensor_path(kind, key)
         if not path.exists():
             write_tensors(path, make())
         return read_tensors(path)
 
     def find_tensors(self, kind: str, key: Mapping[str, Any]) -> dict[str, Tensor] | None:
         """The tensors of a key, or None."""
-        path = self._path(kind, key, "safetensors")
+        path = self._tensor_path(kind, key)
         return read_tensors(path) if path.exists() else None
 
     def keep_tensors(self, kind: str, key: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         """Keep tensors under a key."""
-        write_tensors(self._path(kind, key, "safetensors"), dict(tensors))
+        write_tensors(self._tensor_path(kind, key), dict(tensors))
 
     def find_record(self, kind: str, key: Mapping[str, Any]) -> dict[str, Any] | None:
         """The record of a key, or None."""
-        path = self._path(kind, key, "json")
+        path = self._record_path(kind, key)
         if not path.exists():
             return None
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -53,11 +55,19 @@ class Store:
     def keep_record(self, kind: str, key: Mapping[str, Any], record: Mapping[str, Any]) -> None:
         """Keep a record under a key, the key with it."""
         text = json.dumps({"key": key} | dict(record), indent=1, sort_keys=True) + "\n"
-        write_atomic(self._path(kind, key, "json"), text.encode())
+        path = self._record_path(kind, key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, text.encode(), mode=0o644)
 
-    def _path(self, kind: str, key: Mapping[str, Any], ending: str) -> Path:
-        digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
-        return make_folder(self._folder / kind) / f"{digest[:24]}.{ending}"
+    def _tensor_path(self, kind: str, key: Mapping[str, Any]) -> Path:
+        return make_folder(self._folder / kind) / f"{_digest(key)}.safetensors"
+
+    def _record_path(self, kind: str, key: Mapping[str, Any]) -> Path:
+        return self._records / kind / f"{_digest(key)}.json"
+
+
+def _digest(key: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]
 
 
 def code_sha256(places: Iterable[str]) -> str:

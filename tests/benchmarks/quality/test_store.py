@@ -35,6 +35,18 @@ def test_a_record_is_found_by_equal_keys_alone(tmp_path: Path) -> None:
     assert store.find_tensors("results", {"method": "ridge", "seed": 1}) is None
 
 
+def test_records_apart_from_tensors_outlive_them(tmp_path: Path) -> None:
+    kept, key = tmp_path / "kept", {"method": "ridge"}
+    store = Store(kept / "tensors", kept / "records")
+    store.keep_tensors("results", key, {"hu": torch.zeros(2)})
+    store.keep_record("results", key, {"psnr_db": 25.0})
+    assert not list((kept / "records").rglob("*.safetensors"))
+    assert not list((kept / "tensors").rglob("*.json"))
+    elsewhere = Store(tmp_path / "elsewhere", kept / "records")
+    assert elsewhere.find_record("results", key) is not None
+    assert elsewhere.find_tensors("results", key) is None
+
+
 def test_the_hash_of_code_follows_contents_and_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_module, "ROOT", tmp_path)
     (tmp_path / "wing").mkdir()
