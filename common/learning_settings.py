@@ -193,7 +193,7 @@ class Optimisation(Section):
     likelihood: Literal["gaussian", "laplace"] = "laplace"
     likelihood_weight: NonNegative = 0.0
     adversarial_loss: Literal["least_squares", "hinge"] = "least_squares"
-    adversarial_weight: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.003
+    adversarial_weight: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.002
     adversarial_from_step: Annotated[int, Field(ge=0)] = 100
     adversarial_ramp_steps: Annotated[int, Field(ge=0)] = 0
     feature_matching_weight: NonNegative = 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 import zipfile
 from dataclasses import replace
@@ -42,8 +43,26 @@ def canonical_head(person: str, ct: Path, store: Store) -> Tensor:
         Refusal: as :func:`client.archive.build_cohort` does, and where there is no such head.
     """
     source = find_head(ct, person)
-    key = {"person": person, "bytes": source.stat().st_size, "code": code_sha256(CODE)}
+    key = {"person": person, "code": code_sha256(CODE)}
     return store.tensors("heads", key, lambda: {"hu": torch.from_numpy(_build(source))})["hu"]
+
+
+def heads_sha256(ct: Path) -> str:
+    """A hash of every person's files.
+
+    Args:
+        ct: folder that holds the heads.
+
+    Raises:
+        Refusal: where there is no such head.
+    """
+    digest = hashlib.sha256()
+    for person in PERSONS:
+        source = find_head(ct, person)
+        files = [source] if source.is_file() else sorted(file for file in source.rglob("*") if file.is_file())
+        for file in files:
+            digest.update(person.encode() + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:16]
 
 
 def _build(source: Path) -> NDArray[np.int16]:

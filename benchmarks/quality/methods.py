@@ -53,6 +53,8 @@ _NETWORK_CODE = (
 _FEDERATED_CODE = (*_NETWORK_CODE, "server/rounds", "benchmarks/quality/federation.py")
 # How many steps fit is found by measuring; a study is told from another at this many.
 _STEPS_OF_A_KEY = 1000
+# Federations are compared at equal steps: all sites together take so many a second of the budget, whatever the core.
+_FEDERATION_STEPS_PER_S = 1.0
 # A site's steps come by this number: federations that average at its divisors take equally many.
 _SITE_STEPS_BY = 20
 
@@ -90,14 +92,18 @@ class Runner:
         seed: of first weights and sampling.
         budget_s: processor seconds of each training; of all sites together, where there are several.
         say: told what is going on.
+        slower: how many seconds here make one of the core that the budget is of.
     """
 
-    def __init__(self, fold: Fold, store: Store, seed: int, budget_s: float, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, fold: Fold, store: Store, seed: int, budget_s: float, say: Callable[[str], None], *, slower: float = 1.0
+    ) -> None:
         self.fold = fold
         self._store = store
         self._seed = seed
         self._budget_s = budget_s
         self._say = say
+        self._slower = slower
         self._training: classical.TrainingSet | None = None
 
     def result(self, method: str, *, only_known: bool = False) -> Result | None:
@@ -153,7 +159,7 @@ class Runner:
         else:
             trained = self._train(method)
             predicted = trained.predict(integrals)
-            record = {"cpu_s": trained.cpu_s, "steps": trained.steps, "note": ""}
+            record = {"cpu_s": trained.cpu_s, "steps": trained.steps, "note": self._core(method)}
             if method == FEDERATED_AS:
                 self._store.keep_tensors("weights", key, trained.weights)
         pairs = zip(self.fold.truths_hu, predicted, strict=True)
@@ -161,6 +167,10 @@ class Runner:
         self._store.keep_tensors("predictions", key, {"hu": predicted.round().to(torch.int16)})
         self._store.keep_record("results", key, record)
         return record
+
+    def _core(self, method: str) -> str:
+        stretched = method in ALONE and self._slower != 1
+        return f"{self._slower:g} times the seconds, on a slower core" if stretched else ""
 
     def _baseline(self, method: str, integrals: Tensor) -> tuple[Tensor, str]:
         if method.endswith(CONSISTENT):
@@ -175,16 +185,14 @@ class Runner:
     def _train(self, method: str) -> Trained:
         fold = self.fold
         if method in ALONE:
-            steps = steps_within(method, self._seed, fold.cases, self._budget_s)
+            steps = steps_within(method, self._seed, fold.cases, self._budget_s * self._slower)
             return train(self._study(method, steps), fold.cases, lambda _: None)
-        # All sites together take the steps of the network trained on the whole cohort, and a site alone those of one.
-        whole = self.result(FEDERATED_AS)
-        assert whole is not None
+        # The network on all sites' cases takes the steps of all sites together, and a site alone those of one.
+        by_site = site_steps(self._budget_s, len(fold.sites))
         if method == CENTRALISED:
             cases = [case for cases in fold.sites.values() for case in cases]
-            return train(self._study(method, whole.steps), cases, lambda _: None)
-        by_site = whole.steps // len(fold.sites) // _SITE_STEPS_BY
-        study = self._study(method, max(1, by_site) * _SITE_STEPS_BY)
+            return train(self._study(method, by_site * len(fold.sites)), cases, lambda _: None)
+        study = self._study(method, by_site)
         if method in FEDERATIONS:
             return train_federated(study, fold.sites, lambda _: None)
         return train(study, fold.sites[method.removeprefix(LOCAL)], lambda _: None)
@@ -201,3 +209,13 @@ class Runner:
         code = _NETWORK_CODE if method in ALONE else _FEDERATED_CODE
         study = self._study(method, _STEPS_OF_A_KEY).sha256
         return common | {"seed": self._seed, "budget_s": self._budget_s, "study": study, "code": code_sha256(code)}
+
+
+def site_steps(budget_s: float, sites: int) -> int:
+    """Steps of each site of a federation: the same on every core.
+
+    Args:
+        budget_s: processor seconds of a training.
+        sites: how many train together.
+    """
+    return max(1, int(budget_s * _FEDERATION_STEPS_PER_S) // sites // _SITE_STEPS_BY) * _SITE_STEPS_BY

@@ -22,11 +22,13 @@ class Store:
     Args:
         folder: made where it is missing, readable by its owner alone.
         records: where records are kept, if not beside the tensors; a machine without the tensors can read them too.
+        source: hash of the data that all of it follows from; a part of every key.
     """
 
-    def __init__(self, folder: Path, records: Path | None = None) -> None:
+    def __init__(self, folder: Path, records: Path | None = None, *, source: str = "") -> None:
         self._folder = make_folder(folder)
         self._records = records or self._folder
+        self._source = source
 
     def tensors(self, kind: str, key: Mapping[str, Any], make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         """The tensors of a key; made and kept where there are none."""
@@ -54,20 +56,22 @@ class Store:
 
     def keep_record(self, kind: str, key: Mapping[str, Any], record: Mapping[str, Any]) -> None:
         """Keep a record under a key, the key with it."""
-        text = json.dumps({"key": key} | dict(record), indent=1, sort_keys=True) + "\n"
+        text = json.dumps({"key": self._whole(key)} | dict(record), indent=1, sort_keys=True) + "\n"
         path = self._record_path(kind, key)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, text.encode(), mode=0o644)
 
     def _tensor_path(self, kind: str, key: Mapping[str, Any]) -> Path:
-        return make_folder(self._folder / kind) / f"{_digest(key)}.safetensors"
+        return make_folder(self._folder / kind) / f"{self._digest(key)}.safetensors"
 
     def _record_path(self, kind: str, key: Mapping[str, Any]) -> Path:
-        return self._records / kind / f"{_digest(key)}.json"
+        return self._records / kind / f"{self._digest(key)}.json"
 
+    def _whole(self, key: Mapping[str, Any]) -> dict[str, Any]:
+        return {"source": self._source} | dict(key)
 
-def _digest(key: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]
+    def _digest(self, key: Mapping[str, Any]) -> str:
+        return hashlib.sha256(json.dumps(self._whole(key), sort_keys=True).encode()).hexdigest()[:24]
 
 
 def code_sha256(places: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from benchmarks.quality import cohort, morphs
 from benchmarks.quality.cohort import GRID, PERSONS, build_fold, on_training_grid
-from benchmarks.quality.heads import canonical_head
+from benchmarks.quality.heads import canonical_head, heads_sha256
 from benchmarks.quality.store import Store
 from common.geometry import Grid
 
@@ -69,6 +69,19 @@ def test_a_morph_is_half_the_way_and_keeps_the_persons_coverage(monkeypatch: pyt
     z = torch.from_numpy(SMALL.centres_mm(0))
     assert float(cut[z < -30].max()) < -500
     assert volume_mm(cut) == pytest.approx(volume_mm(ball(60.0, lowest_mm=-20.0)), rel=0.05)
+
+
+def test_the_hash_of_the_heads_follows_from_every_persons_files(tmp_path: Path) -> None:
+    def heads(folder: Path, *, last: bytes) -> str:
+        (folder / "06_folder").mkdir(parents=True)
+        for person in PERSONS[:3]:
+            (folder / f"{person}_head.zip").write_bytes(person.encode())
+        (folder / "06_folder" / "one.dcm").write_bytes(b"slice")
+        (folder / "06_folder" / "two.dcm").write_bytes(last)
+        return heads_sha256(folder)
+
+    assert heads(tmp_path / "a", last=b"slice") == heads(tmp_path / "b", last=b"slice")
+    assert heads(tmp_path / "c", last=b"SLICE") != heads_sha256(tmp_path / "a")
 
 
 @pytest.mark.real_heads

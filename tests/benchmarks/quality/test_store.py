@@ -47,6 +47,19 @@ def test_records_apart_from_tensors_outlive_them(tmp_path: Path) -> None:
     assert elsewhere.find_tensors("results", key) is None
 
 
+def test_nothing_is_found_that_followed_from_other_data(tmp_path: Path) -> None:
+    key = {"method": "ridge"}
+    store = Store(tmp_path, source="these heads")
+    store.keep_record("results", key, {"psnr_db": 25.0})
+    store.keep_tensors("weights", key, {"w": torch.zeros(2)})
+    other = Store(tmp_path, source="other heads")
+    assert other.find_record("results", key) is None
+    assert other.find_tensors("weights", key) is None
+    again = Store(tmp_path, source="these heads").find_record("results", key)
+    assert again is not None
+    assert again["key"] == {"method": "ridge", "source": "these heads"}
+
+
 def test_the_hash_of_code_follows_contents_and_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_module, "ROOT", tmp_path)
     (tmp_path / "wing").mkdir()

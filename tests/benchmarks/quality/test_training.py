@@ -90,7 +90,7 @@ def test_a_site_alone_does_not_exist_where_its_person_is_held_out(fold: Fold, tm
     assert Runner(fold, Store(tmp_path), 1, 5.0, lambda _: None).result(f"{LOCAL}{fold.person}") is None
 
 
-def test_sites_of_a_federation_share_the_steps_of_the_network_trained_on_all(
+def test_federations_take_equal_steps_on_any_core_and_their_pooled_cases_all_of_them(
     fold: Fold, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: dict[str, tuple[Study, int]] = {}
@@ -100,20 +100,44 @@ def test_sites_of_a_federation_share_the_steps_of_the_network_trained_on_all(
         return training.Trained(study, {}, study.optimisation.steps_per_round * study.federation.rounds, 1.0)
 
     current = ""
-    monkeypatch.setattr(methods, "steps_within", lambda *_: 137)
+    monkeypatch.setattr(methods, "steps_within", lambda *_: 345)
     monkeypatch.setattr(methods, "train", lambda study, cases, _: note(current, study, len(cases)))
     monkeypatch.setattr(methods, "train_federated", lambda study, sites, _: note(current, study, len(sites)))
     monkeypatch.setattr(training.Trained, "predict", lambda self, integrals: fold.truths_hu)
-    runner = Runner(fold, Store(tmp_path), 1, 5.0, lambda _: None)
+    runner = Runner(fold, Store(tmp_path), 1, 137.0, lambda _: None)
     found = {}
     rare, often = "federated, every 20 steps", "federated, every 5 steps"
     for current in (FEDERATED_AS, CENTRALISED, FEDERATED, rare, often, f"{LOCAL}01"):
         found[current] = runner.result(current)
     steps = {name: result.steps for name, result in found.items() if result is not None}
-    assert steps == {FEDERATED_AS: 137, CENTRALISED: 137, FEDERATED: 40, rare: 40, often: 40, f"{LOCAL}01": 40}
+    assert steps == {FEDERATED_AS: 345, CENTRALISED: 120, FEDERATED: 40, rare: 40, often: 40, f"{LOCAL}01": 40}
     assert [asked[name][0].federation.rounds for name in (rare, FEDERATED, often)] == [2, 4, 8]
     assert asked[f"{LOCAL}01"][1] == 4
     assert asked[CENTRALISED][1] == 12
+
+
+def test_a_slower_core_gets_more_seconds_for_the_same_row_and_the_row_says_so(
+    fold: Fold, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    budgets_s: list[float] = []
+
+    def steps_within(network: str, seed: int, cases: list[Case], budget_s: float) -> int:
+        budgets_s.append(budget_s)
+        return 10
+
+    trained = training.Trained(study_of(FEDERATED_AS, 1, 10), {}, 10, 1.0)
+    monkeypatch.setattr(methods, "steps_within", steps_within)
+    monkeypatch.setattr(methods, "train", lambda *_: trained)
+    monkeypatch.setattr(training.Trained, "predict", lambda self, integrals: fold.truths_hu)
+    slow = Runner(fold, Store(tmp_path), 1, 5.0, lambda _: None, slower=2.0).result("lifting")
+    fast = Runner(fold, Store(tmp_path), 1, 5.0, lambda _: None)
+    assert budgets_s == [10.0]
+    assert slow is not None
+    assert slow.note == "2 times the seconds, on a slower core"
+    assert fast.result("lifting", only_known=True) == slow
+    other = fast.result("lifting GAN")
+    assert other is not None
+    assert (budgets_s, other.note) == ([10.0, 5.0], "")
 
 
 def test_a_result_is_not_taken_for_one_of_another_federation(
