@@ -40,7 +40,6 @@ def main(
     person: Annotated[list[str] | None, typer.Option(help="Hold these persons out alone.")] = None,
     cache: Annotated[Path, typer.Option(help="Where heads, cohorts and results are kept.")] = Path("runs/quality"),
     threads: Annotated[int, typer.Option(help="Threads of every method.")] = 1,
-    slower: Annotated[float, typer.Option(help="Seconds here that make one of the core the known rows are of.")] = 1.0,
 ) -> None:
     """Compute what is not known yet, then print the whole table."""
     torch.set_num_threads(threads)
@@ -56,7 +55,7 @@ def main(
     for held_out in persons:
         fold = build_fold(held_out, ct, store)
         for seed in range(1, seeds + 1):
-            runner = Runner(fold, store, seed, budget_s, console.log, slower=slower)
+            runner = Runner(fold, store, seed, budget_s, console.log)
             for name in (*METHODS, *EXTRAS):
                 result = runner.result(name, only_known=name not in wanted)
                 if result is not None:

@@ -92,18 +92,14 @@ class Runner:
         seed: of first weights and sampling.
         budget_s: processor seconds of each training; of all sites together, where there are several.
         say: told what is going on.
-        slower: how many seconds here make one of the core that the budget is of.
     """
 
-    def __init__(
-        self, fold: Fold, store: Store, seed: int, budget_s: float, say: Callable[[str], None], *, slower: float = 1.0
-    ) -> None:
+    def __init__(self, fold: Fold, store: Store, seed: int, budget_s: float, say: Callable[[str], None]) -> None:
         self.fold = fold
         self._store = store
         self._seed = seed
         self._budget_s = budget_s
         self._say = say
-        self._slower = slower
         self._training: classical.TrainingSet | None = None
 
     def result(self, method: str, *, only_known: bool = False) -> Result | None:
@@ -159,7 +155,7 @@ class Runner:
         else:
             trained = self._train(method)
             predicted = trained.predict(integrals)
-            record = {"cpu_s": trained.cpu_s, "steps": trained.steps, "note": self._core(method)}
+            record = {"cpu_s": trained.cpu_s, "steps": trained.steps, "note": ""}
             if method == FEDERATED_AS:
                 self._store.keep_tensors("weights", key, trained.weights)
         pairs = zip(self.fold.truths_hu, predicted, strict=True)
@@ -167,10 +163,6 @@ class Runner:
         self._store.keep_tensors("predictions", key, {"hu": predicted.round().to(torch.int16)})
         self._store.keep_record("results", key, record)
         return record
-
-    def _core(self, method: str) -> str:
-        stretched = method in ALONE and self._slower != 1
-        return f"{self._slower:g} times the seconds, on a slower core" if stretched else ""
 
     def _baseline(self, method: str, integrals: Tensor) -> tuple[Tensor, str]:
         if method.endswith(CONSISTENT):
@@ -185,7 +177,7 @@ class Runner:
     def _train(self, method: str) -> Trained:
         fold = self.fold
         if method in ALONE:
-            steps = steps_within(method, self._seed, fold.cases, self._budget_s * self._slower)
+            steps = steps_within(method, self._seed, fold.cases, self._budget_s)
             return train(self._study(method, steps), fold.cases, lambda _: None)
         # The network on all sites' cases takes the steps of all sites together, and a site alone those of one.
         by_site = site_steps(self._budget_s, len(fold.sites))

@@ -116,30 +116,6 @@ def test_federations_take_equal_steps_on_any_core_and_their_pooled_cases_all_of_
     assert asked[CENTRALISED][1] == 12
 
 
-def test_a_slower_core_gets_more_seconds_for_the_same_row_and_the_row_says_so(
-    fold: Fold, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    budgets_s: list[float] = []
-
-    def steps_within(network: str, seed: int, cases: list[Case], budget_s: float) -> int:
-        budgets_s.append(budget_s)
-        return 10
-
-    trained = training.Trained(study_of(FEDERATED_AS, 1, 10), {}, 10, 1.0)
-    monkeypatch.setattr(methods, "steps_within", steps_within)
-    monkeypatch.setattr(methods, "train", lambda *_: trained)
-    monkeypatch.setattr(training.Trained, "predict", lambda self, integrals: fold.truths_hu)
-    slow = Runner(fold, Store(tmp_path), 1, 5.0, lambda _: None, slower=2.0).result("lifting")
-    fast = Runner(fold, Store(tmp_path), 1, 5.0, lambda _: None)
-    assert budgets_s == [10.0]
-    assert slow is not None
-    assert slow.note == "2 times the seconds, on a slower core"
-    assert fast.result("lifting", only_known=True) == slow
-    other = fast.result("lifting GAN")
-    assert other is not None
-    assert (budgets_s, other.note) == ([10.0, 5.0], "")
-
-
 def test_a_result_is_not_taken_for_one_of_another_federation(
     fold: Fold, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
