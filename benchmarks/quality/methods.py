@@ -90,7 +90,7 @@ class Runner:
         fold: the held-out person and the cohort without it.
         store: where results are kept.
         seed: of first weights and sampling.
-        budget_s: processor seconds of each training; of all sites together, where there are several.
+        budget_s: processor seconds of each training; a federation takes its steps by them (:func:`site_steps`).
         say: told what is going on.
     """
 
