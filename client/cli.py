@@ -47,13 +47,13 @@ def cohort(
     workers: Annotated[int | None, typer.Option(min=1, max=256, help="Processes; by default what pays.")] = None,
 ) -> None:
     """Check the archive, build the cases, and write the cohort page. Nothing leaves the site."""
-    from client.cohort_command import place_of, show_cohort, show_whereabouts, study_of
+    from client.commands import cohort as command
 
-    place = place_of(settings, folder, state, refresh=whereis is None)
+    place = command.place_of(settings, folder, state, refresh=whereis is None)
     if whereis is not None:
-        show_whereabouts(place, whereis)
+        command.show_whereabouts(place, whereis)
     else:
-        show_cohort(place, study_of(settings, study), as_json=as_json, workers=workers)
+        command.show_cohort(place, command.study_of(settings, study), as_json=as_json, workers=workers)
 
 
 @app.command("virtual-archive")
@@ -69,9 +69,9 @@ def virtual_archive(
     matrix: Annotated[int, typer.Option(min=64, max=1024, help="Pixels along an image's edge.")] = 256,
 ) -> None:
     """Write a stand-in archive of virtual patients as true DICOM CT series."""
-    from client.virtual_archive import write_archive
+    from client.commands import virtual_archive as command
 
-    write_archive(folder, patients=patients, style=style, seed=seed, head=head, head_id=head_id, matrix=matrix)
+    command.write_archive(folder, patients=patients, style=style, seed=seed, head=head, head_id=head_id, matrix=matrix)
 
 
 @app.command()
@@ -83,10 +83,9 @@ def synthesize(
     cases: Annotated[int, typer.Option(min=1, help="Write at most this many.")] = 10,
 ) -> None:
     """Write synthetic CT of this site's evaluation cases as DICOM, marked for research only. It stays here."""
-    from client.settings import SiteSettings
-    from client.synthetic_archive import synthesize_cases
+    from client.commands import synthesize as command
 
-    for folder in synthesize_cases(SiteSettings.from_toml(settings), study, weights, output, cases):
+    for folder in command.synthesize_cases(settings, study, weights, output, cases):
         typer.echo(folder)
 
 

@@ -9,7 +9,7 @@ from typing import final
 
 import torch
 
-from client.archive import Cohort, CohortProgress, build_cohort
+from client.cohort import Cohort, CohortProgress, build_cohort
 from client.gate import Approvals, Gate, Ledger
 from client.learning import require_even_shares
 from client.link import Coordinator, LinkEvent, SiteApp, StudyWork, Workbench, serve, works_by_study

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from client.archive import SECRET_NAME, site_pseudonyms
+from client.archive import site_pseudonyms
+from client.cohort import SECRET_NAME
 from client.pacs import PacsProgress, copy_of, synchronise
 from client.settings import SiteSettings
 from common.files import make_folder

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from torch import Tensor
 
 from common.errors import ExitCode, Refusal
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 AIR_HU = -1000.0
 

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from common.metrics import BODY_HU, BONE_HU, BRAIN_HU
-from common.regions import enclosed_by_bone
+from common.metrics import BODY_HU, BONE_HU, BRAIN_HU, enclosed_by_bone
 from common.study import Optimisation, Window
 
 

@@ -1,11 +1,10 @@
-"""What makes the two sides trust each other: the release's bundle, a site's key, and silence towards third parties."""
+"""What makes the two sides trust each other: the release's bundle and a site's key."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import io
-import os
 import zipfile
 from importlib.metadata import version
 
@@ -20,8 +19,6 @@ RELEASE = version("tomoray-federated")
 
 MAX_KEY_BYTES = 4096
 
-SILENCE = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"}
-"""Environment under which Flower sends nothing to its makers; the update check obeys exactly ``1``."""
 
 _BUNDLE_PROJECT = """\
 [project]
@@ -37,14 +34,6 @@ clientapp = "installed:none"
 
 [tool.flwr.app.config]
 """
-
-
-def silence_flower() -> None:
-    """Switch Flower's telemetry and update check off, for this process and its children.
-
-    Flower reads these variables while it is imported, so call this before anything imports it.
-    """
-    os.environ.update(SILENCE)
 
 
 def bundle_of(release: str) -> bytes:

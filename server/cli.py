@@ -19,9 +19,7 @@ Settings = Annotated[Path, typer.Option("--settings", help="The coordinator's se
 @app.command()
 def start(settings: Settings) -> None:
     """Start the study, or resume it where it stood, and run it to its end."""
-    from server.coordinator import Coordinator
-    from server.run_view import RunView
-    from server.settings import CoordinatorSettings
+    from server.coordinator import Coordinator, CoordinatorSettings, RunView
 
     chosen = CoordinatorSettings.from_toml(settings)
     with RunView(chosen.run / "events.jsonl") as view:

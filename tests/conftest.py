@@ -10,6 +10,9 @@ import pytest
 
 from common.study import Study
 
+# Archives of true DICOM, and cases of random blobs: several wings' tests share them.
+pytest_plugins = ["tests.client.archives", "tests.client.tiny_cases"]
+
 SMALL = """
 name = "small"
 [grid]

@@ -77,4 +77,4 @@ def test_no_file_outgrows_the_house(path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["coordinator", "round_order"])
 def test_a_coordinator_starts_without_what_only_its_round_loop_imports(name: str) -> None:
-    assert _imports(Path("server", f"{name}.py")) & {"server.round_process", "server.report"} == set()
+    assert _imports(Path("server", f"{name}.py")) & {"server.coordinator.round_process", "server.report"} == set()

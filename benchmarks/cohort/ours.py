@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from client.archive.alignment import align
-from client.archive.body import find_body
-from client.archive.case import Case
-from client.archive.construction import Recipe, construct_case, target_volume
-from client.archive.decoding import averaged, decode_stack
 from client.archive.discovery import discover
-from client.archive.plan import Plan
+from client.archive.eligibility import judge_headers
 from client.archive.pseudonym import Pseudonyms
-from client.archive.verdicts import judge_headers
-from client.archive.volume import Pose, fine_grid, resample
+from client.archive.slice_plan import Plan
+from client.case.alignment import align
+from client.case.body import find_body
+from client.case.case import Case
+from client.case.construction import Recipe, construct_case, target_volume
+from client.case.decoding import averaged, decode_stack
+from client.case.volume import Pose, fine_grid, resample
 from common.geometry import Grid
 from common.study import CohortSettings
 

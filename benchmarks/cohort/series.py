@@ -7,8 +7,8 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from client.archive.scanner import STYLES
-from client.archive.virtual_hospital import write_virtual_archive
+from client.virtual_hospital.dicom_archive import write_virtual_archive
+from client.virtual_hospital.scanner_style import STYLES
 
 REAL = "02"
 VIRTUAL_MATRIX, VIRTUAL_SEED = 512, 4

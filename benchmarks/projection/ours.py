@@ -12,8 +12,9 @@ from torch import Tensor
 
 from benchmarks.projection.peers.peer import DifferentiablePeer, Peer
 from benchmarks.projection.scene import Scene
+from common.attenuation import AIR_HU
 from common.geometry import Grid
-from common.projection import AIR_HU, Placement, Projector, native_projection
+from common.projection import Placement, Projector, native_projection
 
 WATER_MU_PER_MM = 0.0192
 

@@ -15,9 +15,9 @@ from benchmarks.quality.heads import CODE as HEAD_CODE
 from benchmarks.quality.heads import FINE, PERSONS, canonical_head
 from benchmarks.quality.morphs import morph
 from benchmarks.quality.store import Store, code_sha256
-from client.archive import Case, CaseFacts, add_noise
-from client.archive.anatomy import procedural_head
+from client.case import Case, CaseFacts, add_noise
 from client.learning.widening import Widener
+from client.phantom.anatomy import procedural_head
 from common.geometry import Geometry
 from common.study import RadiographSettings, Study, Widening
 

@@ -11,13 +11,15 @@ import torch
 from flwr.app import Message
 
 from benchmarks.quality.training import Sites, Trained
-from client.archive import Case, CaseFile, Cohort
+from client.case import Case
+from client.cohort import CaseFile, Cohort
 from client.gate import Approvals, Gate, Ledger
 from client.link import SiteApp, StudyWork, Workbench, works_by_study
 from common.averaging import released
-from common.exchange import CohortFlow, Role
+from common.exchange import CohortFlow
 from common.files import make_folder
 from common.progress import ProgressFile
+from common.roles import Role
 from common.study import Study
 from common.trust import new_site_key
 from server.consortium import admit

@@ -14,17 +14,25 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.quality.store import Store, code_sha256
-from client.archive import STYLES, build_cohort, find_head
-from client.archive.head_source import read_head
-from client.archive.scanner import acquire
-from client.archive.virtual_hospital import write_series
-from common.exchange import Role
+from client.cohort import build_cohort
+from client.virtual_hospital import STYLES, find_head
+from client.virtual_hospital.dicom_archive import write_series
+from client.virtual_hospital.head_source import read_head
+from client.virtual_hospital.scanner_style import acquire
 from common.geometry import Geometry, Grid
+from common.roles import Role
 from common.study import CohortSettings, Privacy, Study
 
 PERSONS = ("01", "02", "03", "06")
 FINE = Grid(shape=(128, 128, 128), voxel_mm=1.8)
-CODE = ("client/archive", "client/dicom", "benchmarks/quality/heads.py")
+CODE = (
+    "client/archive",
+    "client/case",
+    "client/dicom",
+    "client/phantom",
+    "client/virtual_hospital",
+    "benchmarks/quality/heads.py",
+)
 _NIFTI_VOXEL_MM = 1.0
 _ROOM_MM = 12.0
 # A NIfTI file goes through a scanner that adds as little as a scanner can.

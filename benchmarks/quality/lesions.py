@@ -12,9 +12,11 @@ from torch import Tensor
 
 from benchmarks.quality.cohort import GEOMETRY, RADIOGRAPH, Fold, on_training_grid, study_on
 from benchmarks.quality.heads import FINE
-from client.archive import add_noise
-from client.learning.widening import Finding, FindingKind, Widener, soft_tissue, with_finding
-from common.projection import Projector, hu_to_mu
+from client.case import add_noise
+from client.learning import Finding, FindingKind, soft_tissue, with_finding
+from client.learning.widening import Widener
+from common.attenuation import hu_to_mu
+from common.projection import Projector
 from common.study import Widening
 
 BLEED_RADII_MM = (4.0, 6.0, 8.0, 10.0, 13.0, 16.0, 20.0)

@@ -30,27 +30,27 @@ METHODS = (*BASELINES, *NETWORKS, CENTRALISED, FEDERATED, *LOCALS)
 EXTRAS = (*ABLATIONS, *(name for name in FEDERATIONS if name != FEDERATED))
 ALONE = {*NETWORKS, *ABLATIONS}
 
-_METRIC_CODE = ("common/metrics.py", "common/regions.py", "common/sharpness.py", "benchmarks/quality/methods.py")
+_METRIC_CODE = ("common/metrics", "benchmarks/quality/methods.py")
 _BASELINE_CODE = (*cohort.CODE, *_METRIC_CODE, "benchmarks/quality/classical.py", "common/networks/consistency.py")
 _NETWORK_CODE = (
     *cohort.CODE,
     *_METRIC_CODE,
     "common/networks",
-    "common/lifting.py",
+    "common/projection/lifting.py",
     "common/objective.py",
-    "common/learning_settings.py",
+    "common/study",
     "common/averaging.py",
-    "client/learning/adversary.py",
+    "client/learning/players.py",
     "client/learning/muon.py",
     "client/learning/precision.py",
     "client/learning/running_average.py",
     "client/learning/samples.py",
     "client/learning/schedule.py",
-    "client/learning/synthesis.py",
-    "client/learning/training.py",
+    "client/synthesis/synthesiser.py",
+    "client/learning/local_training.py",
     "benchmarks/quality/training.py",
 )
-_FEDERATED_CODE = (*_NETWORK_CODE, "server/rounds", "benchmarks/quality/federation.py")
+_FEDERATED_CODE = (*_NETWORK_CODE, "server/aggregation", "server/rounds", "benchmarks/quality/federation.py")
 # How many steps fit is found by measuring; a study is told from another at this many.
 _STEPS_OF_A_KEY = 1000
 # Federations are compared at equal steps: all sites together take so many a second of the budget, whatever the core.

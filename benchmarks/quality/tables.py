@@ -9,16 +9,7 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 
 from benchmarks.measure import Goal, show
-from benchmarks.quality.methods import (
-    BASELINES,
-    CENTRALISED,
-    CONSISTENT,
-    EXTRAS,
-    LOCAL,
-    METHODS,
-    RIDGE,
-    Result,
-)
+from benchmarks.quality.methods import BASELINES, CENTRALISED, CONSISTENT, EXTRAS, LOCAL, METHODS, RIDGE, Result
 from benchmarks.quality.studies import FEDERATED
 
 BEST, BARE_GAN, BARE = "lifting GAN + consistency", "lifting GAN", "lifting"

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.quality.studies import network_of, study_of
-from client.archive import Case
+from client.case import Case
 from client.learning import LocalTrainer, StepProgress
-from client.learning.synthesis import Synthesiser
+from client.synthesis.synthesiser import Synthesiser
 from common.exchange import Weights, weights_of
 from common.networks import build_discriminator, build_generator
 from common.study import Study

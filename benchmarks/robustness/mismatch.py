@@ -13,10 +13,10 @@ from typing import final
 import torch
 from torch import Tensor
 
+from common.attenuation import hu_to_mu
 from common.geometry import Geometry
-from common.metrics import mae_hu, psnr_db
-from common.projection import Projector, hu_to_mu
-from common.regions import BONE_HU
+from common.metrics import BONE_HU, mae_hu, psnr_db
+from common.projection import Projector
 from common.study import Study
 
 DISTANCE_MM = 30.0

@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 
-from client.archive import Case, CaseFacts, radiograph_pair
-from client.archive.anatomy import procedural_head
-from client.learning.adversary import Adversary
+from client.case import Case, CaseFacts, radiograph_pair
+from client.learning.players import Players
 from client.learning.samples import Samples
+from client.phantom.anatomy import procedural_head
 from common.processes import return_freed_blocks
 from common.study import Study, Widening
 
@@ -67,7 +67,7 @@ def measure(network: str, steps: int, threads: int) -> dict[str, Any]:
     torch.set_num_threads(threads)
     return_freed_blocks()
     study = step_study(network)
-    players, samples = Adversary(study, torch.device("cpu")), iter(Samples(study, [_case(study)], 1))
+    players, samples = Players(study, torch.device("cpu")), iter(Samples(study, [_case(study)], 1))
     found: dict[str, list[float]] = {"sample_s": [], "sample_cpu_s": [], "step_s": [], "step_cpu_s": []}
     for number in range(steps + 1):
         wall, cpu = time.perf_counter(), time.process_time()

@@ -1,45 +1,23 @@
-"""What the hospital has: from a folder of DICOM to a trustworthy cohort of cases."""
+"""What the hospital has: DICOM series found in a folder tree, remembered in an index, and judged by their headers."""
 
-from client.archive.building import CohortProgress
-from client.archive.case import Case, CaseFacts
-from client.archive.cohort import SECRET_NAME, CaseFile, Cohort, Findings, build_cohort, examine
-from client.archive.counts import CohortCounts, cohort_counts, kvp_band, spacing_band
-from client.archive.head_source import find_head
-from client.archive.provenance import Provenance, Step
-from client.archive.pseudonym import site_pseudonyms
-from client.archive.radiographs import add_noise, radiograph_pair
-from client.archive.scanner import STYLES, ScannerStyle
-from client.archive.verdict_codes import MENDS, REASONS, SeriesVerdict, VerdictCode
-from client.archive.virtual_hospital import VirtualArchive, write_virtual_archive
-from client.archive.whereabouts import whereabouts
+from client.archive.discovery import Series, discover
+from client.archive.eligibility import judge_headers
+from client.archive.pseudonym import PSEUDONYM_CHARACTERS, SECRET_BYTES, Pseudonyms, site_pseudonyms
+from client.archive.slice_header import SliceHeader
+from client.archive.slice_plan import MAXIMUM_TILT_DEG, MINIMUM_SLICES, Plan
+from client.archive.verdict_codes import VerdictCode
 
 __all__ = [
-    "MENDS",
-    "REASONS",
-    "SECRET_NAME",
-    "STYLES",
-    "Case",
-    "CaseFacts",
-    "CaseFile",
-    "Cohort",
-    "CohortCounts",
-    "CohortProgress",
-    "Findings",
-    "Provenance",
-    "ScannerStyle",
-    "SeriesVerdict",
-    "Step",
+    "MAXIMUM_TILT_DEG",
+    "MINIMUM_SLICES",
+    "PSEUDONYM_CHARACTERS",
+    "SECRET_BYTES",
+    "Plan",
+    "Pseudonyms",
+    "Series",
+    "SliceHeader",
     "VerdictCode",
-    "VirtualArchive",
-    "add_noise",
-    "build_cohort",
-    "cohort_counts",
-    "examine",
-    "find_head",
-    "kvp_band",
-    "radiograph_pair",
+    "discover",
+    "judge_headers",
     "site_pseudonyms",
-    "spacing_band",
-    "whereabouts",
-    "write_virtual_archive",
 ]

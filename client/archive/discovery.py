@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import final
 
 from client.archive.folders import listings, open_file
-from client.archive.header import SliceHeader, slice_header
 from client.archive.index import DAMAGED, UNREAD, UNSETTLED, ArchiveIndex, FileFindings, Listing, frames_beyond
 from client.archive.index_file import FolderFindings
 from client.archive.pseudonym import Pseudonyms
+from client.archive.slice_header import SliceHeader, slice_header
 from client.dicom import UNSURE, Fault, HeaderGlance, ImageHeader, Reader, ReadFile, Unsure, shared_reader
 from common.errors import ExitCode, Refusal
 

@@ -18,9 +18,9 @@ from typing import final
 
 import numpy as np
 
-from client.archive.header import Owner, SliceHeader, Vector
 from client.archive.index_file import HASH_BYTES, NO_NUMBER, Columns, FolderFindings, Kind, read_index, write_index
 from client.archive.pseudonym import Pseudonyms
+from client.archive.slice_header import Owner, SliceHeader, Vector
 
 # A file that was changed less than this before it was listed could change again within the same tick of its clock.
 SETTLED_NS = 100_000_000

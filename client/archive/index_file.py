@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 import client.dicom
-from client.archive.header import Owner, SliceHeader, Vector
+from client.archive.slice_header import Owner, SliceHeader, Vector
 from client.dicom import DECODERS, decodable
 from common.files import make_folder, write_atomic
 
@@ -140,7 +140,7 @@ def _seal(body: bytes, key: bytes) -> bytes:
 def _reading_code() -> bytes:
     """SHA-256 of what decides how a file is told: our code, pydicom's version, and what can be decoded here."""
     wing, here = Path(str(client.dicom.__file__)).parent, Path(__file__).parent
-    names = ("discovery", "folders", "header", "index", "index_file", "pseudonym")
+    names = ("discovery", "folders", "index", "index_file", "pseudonym", "slice_header")
     digest = hashlib.sha256(version("pydicom").encode())
     for path in (*sorted(wing.glob("*.py")), *(here / f"{name}.py" for name in names)):
         digest.update(hashlib.sha256(path.read_bytes()).digest())

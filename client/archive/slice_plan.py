@@ -11,10 +11,12 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from client.archive.header import SliceHeader
-from client.archive.verdict_codes import MAXIMUM_TILT_DEG, MINIMUM_SLICES, VerdictCode
+from client.archive.slice_header import SliceHeader
+from client.archive.verdict_codes import VerdictCode
 from common.study import CohortSettings
 
+MINIMUM_SLICES = 10
+MAXIMUM_TILT_DEG = 35.0
 SAME_POSITION_MM = 0.05
 GAP_RATIO = 1.6
 SAME_ORIENTATION = 1e-3

@@ -1,14 +1,8 @@
-"""The verdicts there are: each with its code, its reason in one line, and what the site's engineer can do about it."""
+"""The verdicts there are. What is said of each stands with the cohort, since words decide no case."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import final
-
-MINIMUM_SLICES = 10
-MAXIMUM_TILT_DEG = 35.0
-LARGEST_CUT_SHARE = 0.2
 
 
 class VerdictCode(StrEnum):
@@ -42,93 +36,3 @@ class VerdictCode(StrEnum):
     NOT_PROJECTED = "not_projected"
     DUPLICATE_OF_PATIENT = "duplicate_of_patient"
     DUPLICATE_CONTENT = "duplicate_content"
-
-
-REASONS: dict[VerdictCode, str] = {
-    VerdictCode.ACCEPTED: "used as a case",
-    VerdictCode.UNREADABLE: "a file of the series is damaged or cannot be read",
-    VerdictCode.NOT_CT: "not a CT image",
-    VerdictCode.LOCALIZER_OR_DERIVED: "localizer, secondary capture or derived images",
-    VerdictCode.MULTI_FRAME: "a multi-frame object whose frames say neither place nor scale, or are too many",
-    VerdictCode.CONTRAST_ENHANCED: "a contrast agent is named, and the study takes heads without contrast alone",
-    VerdictCode.NO_GEOMETRY: "position, orientation, pixel spacing or size is missing or impossible",
-    VerdictCode.NO_RESCALE: "rescale slope or intercept is missing, so values are not HU",
-    VerdictCode.TOO_LARGE: "more pixels or slices than are decoded safely",
-    VerdictCode.COMPRESSION_UNSUPPORTED: "pixel data are compressed in a way this installation cannot decode",
-    VerdictCode.TOO_FEW_SLICES: f"fewer than {MINIMUM_SLICES} slices",
-    VerdictCode.MIXED_ORIENTATION: "slices are not parallel",
-    VerdictCode.MIXED_SIZE: "slices differ in rows, columns or pixel spacing",
-    VerdictCode.TILT_BEYOND_LIMITS: f"slices lean over {MAXIMUM_TILT_DEG:g} degrees from axial or shift sideways",
-    VerdictCode.REPEATED_ACQUISITIONS: "the same positions were scanned several times, as in perfusion or dynamic CT",
-    VerdictCode.DUPLICATE_SLICES: "several different slices at one position",
-    VerdictCode.DUPLICATE_NUMBERS: "different slices carry one instance identifier or number: series may be mixed up",
-    VerdictCode.SLICE_GAPS: "slices are missing",
-    VerdictCode.TOO_THICK: "slices lie further apart than the study allows",
-    VerdictCode.COVERAGE_TOO_SHORT: "less of the patient was scanned than the study asks for",
-    VerdictCode.HU_IMPLAUSIBLE: "air, brain or bone are far from their HU, e.g. the offset of 1024 is lost or doubled",
-    VerdictCode.NOT_A_HEAD: "no skull with brain inside was found",
-    VerdictCode.FIELD_OF_VIEW_CUT: f"the field of view cuts the head in over {LARGEST_CUT_SHARE:.0%} of its slices",
-    VerdictCode.INCOMPLETE_HEAD: "part of the brain lies outside the scan",
-    VerdictCode.NOT_ALIGNED: "the head could not be brought into the canonical pose",
-    VerdictCode.NOT_PROJECTED: "slices reach the study's source or detector, or a view meets nothing of the head",
-    VerdictCode.DUPLICATE_OF_PATIENT: "a series of the same patient with finer spacing, then more slices, is used",
-    VerdictCode.DUPLICATE_CONTENT: "the same images as an accepted case under another patient identifier",
-}
-
-_EXPORT_AGAIN = "export the series again from the PACS"
-_EXPORT_ORIGINAL = "export the scanner's original axial series instead"
-
-MENDS: dict[VerdictCode, str] = {
-    VerdictCode.UNREADABLE: _EXPORT_AGAIN,
-    VerdictCode.LOCALIZER_OR_DERIVED: _EXPORT_ORIGINAL,
-    VerdictCode.MULTI_FRAME: "export it as classic CT images, or as Enhanced CT with its functional groups",
-    VerdictCode.CONTRAST_ENHANCED: "add the patient's series before contrast",
-    VerdictCode.NO_GEOMETRY: "export again without a converter or anonymiser that drops geometry",
-    VerdictCode.NO_RESCALE: "export again without a converter that drops the rescale",
-    VerdictCode.COMPRESSION_UNSUPPORTED: "have the PACS send it uncompressed or as JPEG, JPEG-LS, JPEG 2000 or RLE",
-    VerdictCode.TOO_FEW_SLICES: "export the whole series",
-    VerdictCode.MIXED_ORIENTATION: _EXPORT_ORIGINAL,
-    VerdictCode.MIXED_SIZE: "export each reconstruction as a series of its own",
-    VerdictCode.TILT_BEYOND_LIMITS: _EXPORT_ORIGINAL,
-    VerdictCode.REPEATED_ACQUISITIONS: "export one acquisition as a series of its own",
-    VerdictCode.DUPLICATE_SLICES: "export each reconstruction as a series of its own",
-    VerdictCode.DUPLICATE_NUMBERS: _EXPORT_AGAIN,
-    VerdictCode.SLICE_GAPS: "export the whole series",
-    VerdictCode.TOO_THICK: "add a thinner reconstruction",
-    VerdictCode.COVERAGE_TOO_SHORT: "add a series of the whole head",
-    VerdictCode.HU_IMPLAUSIBLE: "look for a converter that changed pixel values or rescale; export again without it",
-    VerdictCode.FIELD_OF_VIEW_CUT: "add a reconstruction with a larger field of view",
-    VerdictCode.INCOMPLETE_HEAD: "add a series of the whole head",
-    VerdictCode.NOT_ALIGNED: "look at the series: implants, large defects or an unusual position are likely",
-    VerdictCode.NOT_PROJECTED: "ask the coordinator for a geometry with more room around the head",
-    VerdictCode.DUPLICATE_CONTENT: "correct the patient identifiers if they are one patient's",
-}
-"""What can be done; a verdict without an entry needs nothing done."""
-
-
-@final
-@dataclass(frozen=True)
-class SeriesVerdict:
-    """The verdict on one series, by pseudonym; it names no file.
-
-    Attributes:
-        series: pseudonym of the series.
-        patient: pseudonym of the patient.
-        code: the verdict.
-        slices: slices found.
-    """
-
-    series: str
-    patient: str
-    code: VerdictCode
-    slices: int
-
-    @property
-    def reason(self) -> str:
-        """The verdict in one line."""
-        return REASONS[self.code]
-
-    @property
-    def mend(self) -> str:
-        """What the site's engineer can do about it; empty where nothing needs doing."""
-        return MENDS.get(self.code, "")

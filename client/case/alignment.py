@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from client.archive.decoding import SliceStack, Volume, block_mean
-from client.archive.template import WINDOW_HU, TemplateLevel, template_levels
-from client.archive.volume import Pose, resample_with_extent
+from client.case.decoding import SliceStack, Volume, block_mean
+from client.case.template import WINDOW_HU, TemplateLevel, template_levels
+from client.case.volume import Pose, resample_with_extent
 from common.geometry import Grid
 
 START_PITCHES_DEG = (0.0, -20.0, 20.0)

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from client.archive.decoding import AIR_HU, SliceStack, Volume, block_mean
-from client.archive.field_of_view import cut_share
+from client.case.decoding import AIR_HU, SliceStack, Volume, block_mean
+from client.case.field_of_view import cut_share
 
 TISSUE_HU = -300.0
 BONE_HU = 250.0

@@ -12,7 +12,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from client.archive.provenance import Provenance
+from client.case.provenance import Provenance
 from common.errors import ExitCode, Refusal
 from common.files import write_atomic
 from common.study import Study

@@ -9,20 +9,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from client.archive.alignment import Alignment, align
-from client.archive.body import Body, find_body
-from client.archive.case import Case, CaseFacts
-from client.archive.decoding import SliceStack, UnreadablePixels, Volume, averaged, block_mean, decode_stack
-from client.archive.native_radiographs import native_radiograph_pair
-from client.archive.plan import Plan
-from client.archive.provenance import Provenance, Step
-from client.archive.radiographs import radiograph_pair
-from client.archive.verdict_codes import VerdictCode
-from client.archive.verdicts import judge_alignment, judge_scale
-from client.archive.volume import Pose, fine_factor, fine_grid, resample
+from client.archive import Plan, VerdictCode
+from client.case.acceptance import judge_alignment, judge_scale
+from client.case.alignment import Alignment, align
+from client.case.body import Body, find_body
+from client.case.case import Case, CaseFacts
+from client.case.decoding import SliceStack, UnreadablePixels, Volume, averaged, block_mean, decode_stack
+from client.case.drr import radiograph_pair
+from client.case.native_drr import native_radiograph_pair
+from client.case.provenance import Provenance, Step
+from client.case.volume import Pose, fine_factor, fine_grid, resample
 from common.errors import Refusal
 from common.geometry import Geometry, Grid, expect_outside
-from common.projection.native import MOST_THREADS
+from common.projection import MOST_THREADS
 from common.study import RadiographSettings
 
 BONE_HU = 300.0

@@ -12,7 +12,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from client.archive.header import SliceHeader
+from client.archive import SliceHeader
 from client.dicom import Fault, Frame, Reader, shared_reader
 
 AIR_HU = -1000.0

@@ -9,8 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from common.attenuation import hu_to_mu
 from common.geometry import Geometry, Grid
-from common.projection import Projector, hu_to_mu
+from common.projection import Projector
 from common.study import RadiographSettings
 
 _FEWEST_PHOTONS = 1.0

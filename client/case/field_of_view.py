@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from client.archive.decoding import AIR_HU, Volume
+from client.case.decoding import AIR_HU, Volume
 
 HEAD_MM = 150.0
 LEAST_CONTACT_MM = 12.0

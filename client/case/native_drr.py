@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from client.archive.decoding import AIR_HU, SliceStack, Vectors, Volume
-from client.archive.volume import Pose
+from client.case.decoding import AIR_HU, SliceStack, Vectors, Volume
+from client.case.volume import Pose
 from common.geometry import Geometry, Grid
 from common.projection import Placement, native_projection
 from common.study import RadiographSettings

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from client.archive.anatomy import template_head
-from client.archive.decoding import block_mean
+from client.case.decoding import block_mean
+from client.phantom import template_head
 from common.geometry import Grid
 
 WINDOW_HU = (-200.0, 400.0)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from client.archive.decoding import AIR_HU, SliceStack, Volume
+from client.case.decoding import AIR_HU, SliceStack, Volume
 from common.errors import ExitCode, Refusal
 from common.geometry import Grid
 

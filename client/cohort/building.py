@@ -15,10 +15,8 @@ from typing import final
 import psutil
 import torch
 
-from client.archive.cache import CaseStore, Outcome
-from client.archive.discovery import Series
-from client.archive.plan import Plan
-from client.archive.verdict_codes import VerdictCode
+from client.archive import Plan, Series, VerdictCode
+from client.cohort.case_store import CaseStore, Outcome
 from common.errors import ExitCode, Refusal
 
 # A fresh interpreter takes as long to start as several cases take to build.

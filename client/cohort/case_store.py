@@ -13,40 +13,14 @@ from typing import Annotated, Literal, Self, final
 import safetensors
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-import client.dicom
+import client
+import common.attenuation
 import common.geometry
-import common.lifting
 import common.projection
-import common.ray_module
-from client.archive.case import FORMAT
-from client.archive.construction import Recipe, construct_case
-from client.archive.header import SliceHeader
-from client.archive.plan import Plan
-from client.archive.pseudonym import Pseudonyms
-from client.archive.verdict_codes import VerdictCode
+from client.archive import Plan, Pseudonyms, SliceHeader, VerdictCode
+from client.case import FORMAT, Recipe, construct_case
 from client.dicom import open_plain
 from common.files import make_folder, write_atomic
-
-# These decide which cases are used, write stand-ins or describe, but not what a case file holds.
-_UNRELATED_MODULES = frozenset(
-    [
-        "__init__",
-        "building",
-        "cache",
-        "cohort",
-        "counts",
-        "deformation",
-        "discovery",
-        "folders",
-        "head_source",
-        "index",
-        "index_file",
-        "scanner",
-        "split",
-        "virtual_hospital",
-        "whereabouts",
-    ]
-)
 
 _READ_BYTES = 1 << 20
 
@@ -234,8 +208,7 @@ def _code_sha256() -> str:
 
 
 def _code_files() -> list[Path]:
-    here = Path(__file__).parent
-    own = [path for path in sorted(here.glob("*.py")) if path.stem not in _UNRELATED_MODULES]
-    shared = [Path(str(module.__file__)) for module in (common.geometry, common.lifting, common.ray_module)]
-    packages = [Path(str(package.__file__)).parent for package in (client.dicom, common.projection)]
-    return [*own, *shared, *(path for folder in packages for path in sorted(folder.glob("*.py")))]
+    here = Path(client.__file__).parent
+    folders = [here / "case", here / "dicom", Path(str(common.projection.__file__)).parent]
+    modules = [Path(str(module.__file__)) for module in (common.attenuation, common.geometry)]
+    return [*modules, *(path for folder in folders for path in sorted(folder.rglob("*.py")))]

@@ -8,8 +8,8 @@ from typing import Annotated, Literal, final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from client.archive.case import CaseFacts
-from client.archive.cohort import Findings
+from client.case import CaseFacts
+from client.cohort.examination import Findings
 from common.study import Sha256
 from common.trust import RELEASE
 

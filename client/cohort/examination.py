@@ -12,19 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
-from client.archive.building import Candidate, CohortProgress, construct_all
-from client.archive.cache import CaseStore
-from client.archive.case import Case
-from client.archive.construction import Recipe
-from client.archive.discovery import Series, discover
-from client.archive.plan import Plan
-from client.archive.pseudonym import site_pseudonyms
-from client.archive.split import split_patients
-from client.archive.verdict_codes import SeriesVerdict, VerdictCode
-from client.archive.verdicts import judge_headers
+from client.archive import Plan, Series, VerdictCode, discover, judge_headers, site_pseudonyms
+from client.case import Case, Recipe
+from client.cohort.building import Candidate, CohortProgress, construct_all
+from client.cohort.case_store import CaseStore
+from client.cohort.split import split_patients
+from client.cohort.verdict_wording import SeriesVerdict
 from common.errors import ExitCode, Refusal
-from common.exchange import CohortFlow, Role
+from common.exchange import CohortFlow
 from common.files import disk_refusals, make_folder
+from common.roles import Role
 from common.study import Study
 
 SECRET_NAME = "site-secret"  # noqa: S105 - the name of a file

@@ -12,10 +12,10 @@ from typing import Literal, final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from client.archive.pseudonym import Pseudonyms
+from client.archive import Pseudonyms
 from common.errors import ExitCode, Refusal
-from common.exchange import Role
 from common.files import write_atomic
+from common.roles import Role
 from common.study import Study
 
 Patients = tuple[str, ...]

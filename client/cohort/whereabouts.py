@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from client.archive.cohort import SECRET_NAME, find_series
-from client.archive.pseudonym import PSEUDONYM_CHARACTERS, site_pseudonyms
+from client.archive import PSEUDONYM_CHARACTERS, site_pseudonyms
+from client.cohort.examination import SECRET_NAME, find_series
 from common.errors import ExitCode, Refusal
 
 

@@ -9,7 +9,8 @@ from typing import final
 
 import numpy as np
 
-from client.archive import CaseFacts, kvp_band, spacing_band
+from client.case import CaseFacts
+from client.cohort import kvp_band, spacing_band
 from client.cohort_page.outliers import FIGURES, Figure
 
 STRIP_WIDTH = 400.0

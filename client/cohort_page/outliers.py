@@ -8,7 +8,7 @@ from typing import final
 
 import numpy as np
 
-from client.archive import CaseFacts
+from client.case import CaseFacts
 
 ROBUST_Z = 3.5
 FEWEST_CASES = 5

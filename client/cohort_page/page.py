@@ -9,7 +9,9 @@ from typing import Final, final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from client.archive import MENDS, REASONS, Case, Findings, Provenance, VerdictCode
+from client.archive import VerdictCode
+from client.case import Case, Provenance
+from client.cohort import MENDS, REASONS, Findings
 from client.cohort_page.charts import STRIP_WIDTH, scanner_bars, strips
 from client.cohort_page.outliers import ROBUST_Z, Standing, standings
 from client.cohort_page.thumbnails import Thumbnail, thumbnails

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from client.archive import Case
+from client.case import Case
 from common.geometry import Grid
 from common.hanging import PLANES, RADIOGRAPHS, Edges, hung
 from common.radiograph_display import display

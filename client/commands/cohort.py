@@ -11,7 +11,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from client.archive import MENDS, REASONS, CohortProgress, Findings, VerdictCode, cohort_counts, examine, whereabouts
+from client.archive import VerdictCode
+from client.cohort import MENDS, REASONS, CohortProgress, Findings, cohort_counts, examine, whereabouts
 from client.cohort_page import write_cohort_page
 from client.pacs import PacsProgress
 from client.settings import SiteSettings
@@ -105,7 +106,7 @@ def show_whereabouts(place: CohortPlace, pseudonym: str) -> None:
     """Print the folders behind a pseudonym, one a line, with what a terminal could take for commands made visible.
 
     Raises:
-        Refusal: as :func:`client.archive.whereabouts`.
+        Refusal: as :func:`client.cohort.whereabouts`.
     """
     for folder in whereabouts(place.archive, place.state, pseudonym):
         shown = (c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in str(folder))

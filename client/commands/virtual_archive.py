@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from client.archive import STYLES, find_head, write_virtual_archive
+from client.virtual_hospital import STYLES, find_head, write_virtual_archive
 from common.errors import ExitCode, Refusal
 
 

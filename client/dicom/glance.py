@@ -16,11 +16,7 @@ from typing import Final, NamedTuple, final
 from client.dicom.element_values import SIGNED, UNSIGNED, binary, integer, number, positive, text, vector, words
 from client.dicom.element_walk import ElementWalk, Unusual
 from client.dicom.enhanced import ENHANCED_CT_STORAGE
-from client.dicom.header import (
-    WITHOUT_SERIES,
-    ImageHeader,
-    names_agent,
-)
+from client.dicom.header import WITHOUT_SERIES, ImageHeader, names_agent
 from client.dicom.plain_file import MAXIMUM_FILE_BYTES, has_prefix, may_be_dicom
 
 FIRST_BYTES: Final = 16 << 10

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from client.archive import Case
+from client.case import Case
+from common.attenuation import mu_to_hu
 from common.objective import from_window, to_window
-from common.projection import Projector, mu_to_hu, unfiltered_back_projection
+from common.projection import Projector, unfiltered_back_projection
 from common.study import Study, Window
 
 

@@ -11,14 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from client.archive import Case, add_noise
-from client.learning.baselines import back_projection_hu, mean_volumes_hu
-from client.learning.gallery import GalleryEntry
-from client.learning.summary import summarise
-from client.learning.synthesis import Synthesiser
+from client.case import Case, add_noise
+from client.evaluation.baselines import back_projection_hu, mean_volumes_hu
+from client.evaluation.gallery import GalleryEntry
+from client.evaluation.metric_sums import summarise
+from client.synthesis import Synthesiser
+from common.attenuation import hu_to_mu
 from common.exchange import MethodStatistics, Weights
 from common.metrics import CaseMetrics, case_metrics
-from common.projection import Projector, hu_to_mu
+from common.projection import Projector
 from common.study import Study
 
 GENERATOR, MEAN_VOLUME, BACK_PROJECTION = "generator", "mean_volume", "back_projection"

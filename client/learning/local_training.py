@@ -10,9 +10,9 @@ from typing import final
 
 import torch
 
-from client.archive import Case
-from client.learning.adversary import Adversary, StepLosses
+from client.case import Case
 from client.learning.moments import RoundMemory, moments_of, parameters_of, restore_moments, restore_parameters
+from client.learning.players import Players, StepLosses
 from client.learning.ranks import Ranks
 from client.learning.running_average import RunningAverage
 from client.learning.samples import Samples
@@ -93,7 +93,7 @@ class LocalTrainer:
         self._study = study
         self._cases = cases
         self._memory = RoundMemory(state)
-        self._players = Adversary(study, device, ranks)
+        self._players = Players(study, device, ranks)
         self._ranks = ranks
         self._average: RunningAverage | None = None
 

@@ -64,7 +64,7 @@ class _Scene:
 
 
 @final
-class Adversary:
+class Players:
     """Generator and discriminator of a study with their optimisers.
 
     Args:

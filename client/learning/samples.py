@@ -10,7 +10,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from client.archive import Case, add_noise
+from client.case import Case, add_noise
 from client.learning.widening import Widener
 from common.objective import to_window
 from common.study import Study

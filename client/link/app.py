@@ -20,13 +20,13 @@ from common.exchange import (
     Kind,
     RefusalCode,
     RegisterRequest,
-    Role,
     TrainRequest,
     evaluate_manifests,
     read_request,
     train_manifests,
     unpack_weights,
 )
+from common.roles import Role
 
 log = logging.getLogger("tomoray.site")
 

@@ -13,15 +13,7 @@ from contextlib import suppress
 from flwr.app import Message
 
 from client.gate import Released
-from client.link.calls import (
-    Coordinator,
-    KeyUnknown,
-    LinkEvent,
-    LinkEventKind,
-    PreconditionFailed,
-    RunOver,
-    Stopped,
-)
+from client.link.calls import Coordinator, KeyUnknown, LinkEvent, LinkEventKind, PreconditionFailed, RunOver, Stopped
 from client.link.session import Rejoin, Session
 from common.files import make_folder
 from common.processes import sole_process

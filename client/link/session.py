@@ -44,15 +44,7 @@ from flwr.supercore.runtime_version_compatibility import RuntimeVersionMetadata
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
-from client.link.calls import (
-    Attempt,
-    Calls,
-    Coordinator,
-    KeyUnknown,
-    LinkEvent,
-    LinkEventKind,
-    PreconditionFailed,
-)
+from client.link.calls import Attempt, Calls, Coordinator, KeyUnknown, LinkEvent, LinkEventKind, PreconditionFailed
 from common.errors import ExitCode, Refusal
 from common.files import write_atomic
 from common.trust import load_private_key

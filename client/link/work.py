@@ -11,21 +11,22 @@ from typing import final
 import torch
 from torch import Tensor
 
-from client.archive import Cohort
-from client.learning import Crew, GalleryEntry, LocalTrainer, StudyEvaluation, TrainOutcome, write_gallery
+from client.cohort import Cohort
+from client.evaluation import GalleryEntry, StudyEvaluation, write_gallery
+from client.learning import Crew, LocalTrainer, TrainOutcome
 from client.link.replies import FinishedReplies
 from common.exchange import (
     EvaluateReply,
     EvaluateRequest,
     RegisterReply,
     RegisterRequest,
-    Role,
     TrainReply,
     TrainRequest,
     joined,
     weights_sha256,
 )
 from common.progress import Phase, ProgressFile, SiteProgress
+from common.roles import Role
 from common.study import Study
 from common.trust import RELEASE
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from client.archive.head_bones import paint_face_bones, paint_skull_base, paint_spine, paint_vault
-from client.archive.head_contents import paint_airways, paint_brain, paint_orbits, paint_sinuses
-from client.archive.head_plan import HeadPlan
-from client.archive.head_surface import cranial_cavity, paint_soft_tissue
-from client.archive.shapes import Canvas, Field
+from client.phantom.head_bones import paint_face_bones, paint_skull_base, paint_spine, paint_vault
+from client.phantom.head_contents import paint_airways, paint_brain, paint_orbits, paint_sinuses
+from client.phantom.head_plan import HeadPlan
+from client.phantom.head_surface import cranial_cavity, paint_soft_tissue
+from client.phantom.shapes import Canvas, Field
 
 if TYPE_CHECKING:
     from common.geometry import Grid

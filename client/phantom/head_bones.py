@@ -6,8 +6,8 @@ from typing import final
 
 import numpy as np
 
-from client.archive.head_plan import HeadPlan
-from client.archive.shapes import Arch, Bounds, Canvas, Ellipsoid, Field, Plate, Rod, coverage
+from client.phantom.head_plan import HeadPlan
+from client.phantom.shapes import Arch, Bounds, Canvas, Ellipsoid, Field, Plate, Rod, coverage
 
 SIDES = (-1.0, 1.0)
 _TABLE_MM = 1.9

@@ -7,9 +7,9 @@ from typing import final
 
 import numpy as np
 
-from client.archive.head_plan import HeadPlan, Lesion, LesionKind
-from client.archive.head_surface import CEREBELLUM
-from client.archive.shapes import Bounds, Canvas, Ellipsoid, Field, Rod, Shape, coverage
+from client.phantom.head_plan import HeadPlan, Lesion, LesionKind
+from client.phantom.head_surface import CEREBELLUM
+from client.phantom.shapes import Bounds, Canvas, Ellipsoid, Field, Rod, Shape, coverage
 
 SIDES = (-1.0, 1.0)
 _FLUID_HU = 7.0

@@ -9,7 +9,7 @@ from typing import Self, final
 import numpy as np
 from numpy.typing import NDArray
 
-from client.archive.shapes import Point
+from client.phantom.shapes import Point
 
 Pair = tuple[float, float]
 

@@ -7,8 +7,8 @@ from typing import final
 
 import numpy as np
 
-from client.archive.head_plan import HeadPlan
-from client.archive.shapes import Canvas, Ellipsoid, Field, Rod, coverage, smooth_union
+from client.phantom.head_plan import HeadPlan
+from client.phantom.shapes import Canvas, Ellipsoid, Field, Rod, coverage, smooth_union
 
 CEREBRUM = Ellipsoid((0.0, 4.0, 34.0), (66.0, 82.0, 57.0))
 CEREBELLUM = Ellipsoid((0.0, 46.0, -12.0), (50.0, 40.0, 36.0))

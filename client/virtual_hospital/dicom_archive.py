@@ -15,10 +15,10 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filewriter import dcmwrite
 from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 
-from client.archive.anatomy import AIR_HU, procedural_head
-from client.archive.deformation import random_deformation
-from client.archive.head_source import HeadVolume, read_head
-from client.archive.scanner import Acquisition, ScannerStyle, acquire
+from client.phantom import AIR_HU, procedural_head
+from client.virtual_hospital.head_deformation import random_deformation
+from client.virtual_hospital.head_source import HeadVolume, read_head
+from client.virtual_hospital.scanner_style import Acquisition, ScannerStyle, acquire
 from common.errors import ExitCode, Refusal
 from common.files import disk_refusals
 from common.geometry import Grid
@@ -63,8 +63,8 @@ def write_virtual_archive(
         patients: number of series, 1 to 10000.
         style: the scanner.
         seed: at least 0; every patient's anatomy, scan and identifiers derive from it.
-        head: a real head, as :func:`client.archive.head_source.read_head` takes it, that every patient is a deformation
-            of; without it each patient is a procedural head.
+        head: a real head, as :func:`read_head` takes it, that every patient is a deformation of; without it each
+            patient is a procedural head.
         matrix: pixels along each side of a slice, 64 to 1024; the field of view is the style's whatever the matrix.
         progress: called with (patients written, patients) after each patient.
 

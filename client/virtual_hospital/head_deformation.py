@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from client.archive.anatomy import AIR_HU, HIGHEST_HU, LOWEST_HU, rotation_matrix
+from client.phantom import AIR_HU, HIGHEST_HU, LOWEST_HU, rotation_matrix
 
 LARGEST_SCALE = 0.07
 PEAK_MM = 3.0

@@ -15,12 +15,8 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from client.archive.body import find_body
-from client.archive.decoding import AIR_HU, SliceStack, UnreadablePixels, decode_stack
-from client.archive.discovery import Series, discover
-from client.archive.header import SliceHeader
-from client.archive.pseudonym import SECRET_BYTES, Pseudonyms
-from client.archive.volume import Pose, resample
+from client.archive import SECRET_BYTES, Pseudonyms, Series, SliceHeader, discover
+from client.case import AIR_HU, Pose, SliceStack, UnreadablePixels, decode_stack, find_body, resample
 from common.errors import ExitCode, Refusal
 from common.files import disk_refusals
 from common.geometry import MINIMUM_CELLS, Grid

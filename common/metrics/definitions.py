@@ -6,7 +6,8 @@ from typing import final
 
 from pydantic import BaseModel, ConfigDict
 
-from common.metrics import BODY_HU, BONE_HU, BRAIN_HU, HIGHEST_PSNR_DB, SSIM_EDGE, SSIM_K1, SSIM_K2, SSIM_SIGMA
+from common.metrics.calculation import HIGHEST_PSNR_DB, SSIM_EDGE, SSIM_K1, SSIM_K2, SSIM_SIGMA
+from common.metrics.regions import BODY_HU, BONE_HU, BRAIN_HU
 from common.study import Study
 
 GENERATOR = "generator"

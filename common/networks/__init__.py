@@ -9,7 +9,7 @@ import torch
 from common.networks.consistency import ProjectorConsistency
 from common.networks.discriminator import Discriminator, PatchDiscriminator
 from common.networks.generator import Generator, Prediction
-from common.networks.lifting import LiftingGenerator
+from common.networks.lifting_generator import LiftingGenerator
 from common.networks.parameters import load_parameters
 from common.networks.x2ct import X2ctGenerator
 from common.study import Study

@@ -7,8 +7,9 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from common.attenuation import hu_to_mu
 from common.geometry import Geometry, Grid
-from common.projection import Projector, hu_to_mu
+from common.projection import Projector
 from common.study import Window
 
 DAMPING = 0.9

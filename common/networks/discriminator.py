@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from common.lifting import Lifting
 from common.networks.blocks import LEAK, ConvUnit
 from common.networks.convolution import VolumeConv3d
 from common.networks.spectral import divide_by_largest_singular_value
+from common.projection import Lifting
 from common.study import Study
 
 DETAIL_GAIN = 10.0

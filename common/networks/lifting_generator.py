@@ -12,11 +12,11 @@ from torch.nn import functional
 
 from common.errors import ExitCode, Refusal
 from common.geometry import Geometry, Grid
-from common.lifting import Lifting
 from common.networks.blocks import ConvUnit, JoinUnit, ResidualUnit, depth_to_space, space_to_depth, start_as_resize
 from common.networks.convolution import VolumeConv3d
 from common.networks.generator import Generator
 from common.networks.radiograph_encoder import HALVINGS, RadiographEncoder
+from common.projection import Lifting
 from common.study import Study
 
 COORDINATE_MM = 100.0

@@ -16,11 +16,11 @@ from torch.nn import functional
 
 from common.errors import ExitCode, Refusal
 from common.geometry import Grid
-from common.lifting import Lifting
 from common.networks.blocks import group_norm
 from common.networks.convolution import VolumeConv3d
 from common.networks.dense_encoder import DENSE_LAYERS, DenseEncoder
 from common.networks.generator import Generator
+from common.projection import Lifting
 from common.study import Study
 
 CHANNELS = (256, 128, 64, 32, 16, 16)

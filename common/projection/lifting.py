@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from common.errors import ExitCode, Refusal
 from common.geometry import Beam, Geometry, Grid
-from common.ray_module import RayModule
+from common.projection.ray_module import RayModule
 
 
 @final

@@ -11,12 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
+from common.attenuation import AIR_HU
 from common.errors import ExitCode, Refusal
 from common.geometry import Geometry
-from common.projection.attenuation import AIR_HU
-from common.projection.compiled_rays import BAND_ROWS
-from common.projection.compiled_readout import read_rows
-from common.projection.compiled_sweep import sweep_band, tissue_spans
+from common.projection.compiled.image_readout import read_rows
+from common.projection.compiled.rays import BAND_ROWS
+from common.projection.compiled.sweep import sweep_band, tissue_spans
 from common.projection.lattice import Lattice, Placement, ray_lattice
 
 MOST_THREADS = 256
@@ -33,7 +33,7 @@ def native_projection(
 ) -> NDArray[np.float32]:
     """Line integrals of attenuation through a CT as it was scanned.
 
-    Attenuation is :func:`common.projection.attenuation.hu_to_mu`. Memory beyond the volume is a few megabytes a thread.
+    Attenuation is :func:`common.attenuation.hu_to_mu`. Memory beyond the volume is a few megabytes a thread.
 
     Args:
         volume_hu: (z, y, x), int16 or float32, C-contiguous, its axes nearest to superior, posterior and left in this

@@ -17,10 +17,10 @@ from torch.autograd.function import Function
 
 from common.errors import ExitCode, Refusal
 from common.geometry import Geometry, Grid, Pose
-from common.lifting import Lifting
-from common.projection import compiled
+from common.projection.compiled import volume_sweep as compiled
+from common.projection.lifting import Lifting
+from common.projection.ray_module import RayModule
 from common.projection.swept_beam import SweptBeam
-from common.ray_module import RayModule
 
 Beams = tuple[SweptBeam, SweptBeam]
 

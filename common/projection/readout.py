@@ -10,7 +10,7 @@ from torch import Tensor
 
 from common.geometry import FloatArray
 from common.projection.interpolation import keys_weights
-from common.ray_module import FullPrecision
+from common.projection.ray_module import FullPrecision
 
 
 @final

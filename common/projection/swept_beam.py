@@ -21,8 +21,8 @@ from torch import Tensor
 from common.geometry import Beam, FloatArray, Geometry, Grid, no_ray_crosses
 from common.projection.interpolation import TAPS, keys_weights
 from common.projection.lattice import Placement, ray_lattice
+from common.projection.ray_module import RayModule
 from common.projection.readout import Readout
-from common.ray_module import RayModule
 
 COLUMN_TILE_RAYS = 32
 ROW_TILE_RAYS = 64

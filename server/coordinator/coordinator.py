@@ -13,10 +13,10 @@ from common.files import make_folder
 from common.processes import failure, python_module, start_child, stop_children
 from common.study import Study
 from server.consortium import AdmittedSite, make_certificates, read_admissions
+from server.coordinator.round_order import RoundOrder
+from server.coordinator.settings import CoordinatorSettings
 from server.link import Control, SuperLink
-from server.round_order import RoundOrder
 from server.rounds import EventLog, RunDirectory, prepare_run
-from server.settings import CoordinatorSettings
 
 RESTARTS = 5
 STOP_S = 3.0
@@ -87,7 +87,7 @@ class Coordinator:
             flower_run=flower_run,
             wait_for_sites_s=self._settings.wait_for_sites_s,
         )
-        command = python_module("server.round_process")
+        command = python_module("server.coordinator.round_process")
         return start_child(command, self._log, stdin=order.model_dump_json().encode())
 
     def _await(self, child: subprocess.Popen[bytes], superlink: SuperLink) -> int:

@@ -16,9 +16,9 @@ from common.console import stop_on_signals
 from common.errors import ExitCode, Refusal
 from common.exchange import train_manifests
 from common.study import Study
+from server.coordinator.round_order import RoundOrder
 from server.link import Line, ServerTask
 from server.report import write_report
-from server.round_order import RoundOrder
 from server.rounds import Asker, EventLog, RoundLoop, RunContext, RunDirectory, prepare_run
 
 REPORT_EVERY_S = 60.0

@@ -19,14 +19,14 @@ from typing import final
 from rich.console import Console
 
 from common.errors import ExitCode, Refusal
-from common.exchange import Role
 from common.files import disk_refusals, make_folder, write_atomic
 from common.processes import failure, start_child, stop_children
 from common.progress import ProgressFile
+from common.roles import Role
 from common.study import Study
-from server.demo_figures import demo_figures, show_figures
-from server.memory import PeakMemory
-from server.run_view import RunView
+from server.coordinator import RunView
+from server.demo.demo_figures import demo_figures, show_figures
+from server.demo.memory import PeakMemory
 
 MARKER = ".tomoray-demo"
 STOP_S = 6.0

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from common.errors import ExitCode, Refusal
-from common.exchange import Role, means_by_name
+from common.exchange import means_by_name
+from common.roles import Role
 from common.study import Study
 from server.rounds import RoundRecord, RunDirectory
 

@@ -19,7 +19,7 @@ import httpx
 from common.errors import ExitCode, Refusal
 from common.files import make_folder, write_atomic
 from common.processes import start_child, stop_children
-from common.trust import SILENCE
+from common.silence import SILENCE
 from server.consortium import Certificates, tls_context
 
 START_S = 60.0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from common.trust import silence_flower
+from common.silence import silence_flower
 
 BUSY_TIMEOUT_MS = 120_000
 """How long SQLite waits for a lock. Flower's 5 s end in HTTP 500 when several sites upload hundreds of megabytes."""

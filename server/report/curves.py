@@ -9,20 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from server.report.definitions import GENERATOR, MetricDefinition, method_named
+from common.metrics import GENERATOR, MetricDefinition, method_named
 from server.report.document import ReportDocument
-from server.report.drawing import (
-    FONT_PT,
-    MARKERS,
-    MUTED,
-    PAPER,
-    RULE,
-    SERIES,
-    FigureItem,
-    drawn,
-    label_ends,
-    shortened,
-)
+from server.report.drawing import FONT_PT, MARKERS, MUTED, PAPER, RULE, SERIES, FigureItem, drawn, label_ends, shortened
 from server.report.participation import LossCurve
 from server.report.results import Curve, Evaluation
 from server.report.wording import number

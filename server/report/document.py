@@ -6,9 +6,7 @@ from typing import Literal, Self, final
 
 from pydantic import BaseModel, ConfigDict, FiniteFloat
 
-from common.exchange import Role
-from common.study import Study
-from server.report.definitions import (
+from common.metrics import (
     MethodDefinition,
     MetricDefinition,
     method_named,
@@ -16,6 +14,8 @@ from server.report.definitions import (
     metric_definitions,
     metric_named,
 )
+from common.roles import Role
+from common.study import Study
 from server.report.guidelines import GUIDELINE_ITEMS, GuidelineItem
 from server.report.participation import (
     Incident,

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from server.report.definitions import GENERATOR, MetricDefinition
+from common.metrics import GENERATOR, MetricDefinition
 from server.report.document import ReportDocument
 from server.report.drawing import INK, MUTED, PAPER, SERIES, FigureItem, drawn, shortened
 from server.report.statistics import Estimate, Interval, RandomEffects

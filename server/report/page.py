@@ -9,9 +9,9 @@ from typing import Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from common.metrics import GENERATOR, PRINCIPAL, method_named, window_text
 from server.report import wording
 from server.report.curves import loss_curves, metric_curves
-from server.report.definitions import GENERATOR, PRINCIPAL, method_named, window_text
 from server.report.document import ReportDocument
 from server.report.drawing import FigureItem
 from server.report.forest import forest

@@ -8,7 +8,8 @@ from typing import final
 
 from pydantic import BaseModel, ConfigDict, FiniteFloat
 
-from common.exchange import Role, TrainLosses
+from common.exchange import TrainLosses
+from common.roles import Role
 from server.report.records import RecordedRun
 from server.report.results import CurvePoint
 from server.rounds import Outcome, RoundRecord, SiteEvaluation, SiteTraining

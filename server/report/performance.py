@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from common.exchange import MetricSums, Role
-from server.report.definitions import GENERATOR, PRINCIPAL, MetricDefinition, method_order, metric_named
+from common.exchange import MetricSums
+from common.metrics import GENERATOR, PRINCIPAL, MetricDefinition, method_order, metric_named
+from common.roles import Role
 from server.report.records import RecordedRun
 from server.report.results import (
     BaselineDifference,

@@ -7,7 +7,7 @@ from typing import final
 
 from pydantic import BaseModel, ConfigDict, FiniteFloat
 
-from common.exchange import Role
+from common.roles import Role
 from server.report.statistics import Estimate, RandomEffects
 
 

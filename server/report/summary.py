@@ -6,8 +6,8 @@ from typing import final
 
 from pydantic import BaseModel, ConfigDict
 
-from common.exchange import Role
-from server.report.definitions import GENERATOR, PRINCIPAL, method_named, metric_definitions, metric_named, window_text
+from common.metrics import GENERATOR, PRINCIPAL, method_named, metric_definitions, metric_named, window_text
+from common.roles import Role
 from server.report.participation import Incident, Separation, unregistered_sites
 from server.report.records import RecordedRun
 from server.report.results import BaselineDifference, CentreState, Change, Evaluation

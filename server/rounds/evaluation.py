@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import final
 
 from common.errors import Refusal
-from common.exchange import EvaluateRequest, Kind, Role, Weights, evaluate_manifests, means_by_name, pack
+from common.exchange import EvaluateRequest, Kind, Weights, evaluate_manifests, means_by_name, pack
+from common.roles import Role
 from server.link import Answer
 from server.rounds.asking import content, outcome
 from server.rounds.context import RunContext

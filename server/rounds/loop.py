@@ -14,10 +14,9 @@ from typing import final
 from common.averaging import AVERAGED_GENERATOR, moved_average, released, round_decay
 from common.errors import ExitCode, Refusal
 from common.exchange import Weights, on_the_wire, weights_sha256
-from server.rounds.aggregation import IncomingReplies
+from server.aggregation import GENERATOR_VELOCITY, IncomingReplies, moved_on
 from server.rounds.context import RunContext
 from server.rounds.evaluation import EvaluationHalf
-from server.rounds.outer_momentum import GENERATOR_VELOCITY, moved_on
 from server.rounds.record import RoundRecord, RunRecord, SiteEvaluation, SiteTraining
 from server.rounds.registration import Registration
 from server.rounds.run_directory import NetworkWeights

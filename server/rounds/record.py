@@ -7,7 +7,8 @@ from typing import final
 
 from pydantic import BaseModel, ConfigDict
 
-from common.exchange import CohortFlow, MethodStatistics, Role, TrainLosses
+from common.exchange import CohortFlow, MethodStatistics, TrainLosses
+from common.roles import Role
 
 
 class Outcome(StrEnum):

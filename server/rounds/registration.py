@@ -6,7 +6,8 @@ import time
 from typing import final
 
 from common.errors import ExitCode, Refusal
-from common.exchange import Kind, RegisterReply, RegisterRequest, Role, pack
+from common.exchange import Kind, RegisterReply, RegisterRequest, pack
+from common.roles import Role
 from server.rounds.asking import POLL_S, content
 from server.rounds.context import RunContext
 from server.rounds.record import RunRecord, SiteRecord

@@ -14,7 +14,6 @@ from common.exchange import (
     Kind,
     RegisterReply,
     RegisterRequest,
-    Role,
     TrainReply,
     TrainRequest,
     Weights,
@@ -22,8 +21,9 @@ from common.exchange import (
     train_manifests,
     unpack_weights,
 )
+from common.roles import Role
 from common.study import Study
-from server.rounds.aggregation import check_update
+from server.aggregation import check_update
 from server.rounds.record import SiteRecord
 
 

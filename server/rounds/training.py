@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import final
 
 from common.errors import Refusal
-from common.exchange import Kind, Role, TrainReply, TrainRequest, Weights, pack, train_manifests
+from common.exchange import Kind, TrainReply, TrainRequest, Weights, pack, train_manifests
+from common.roles import Role
+from server.aggregation import IncomingReplies
 from server.link import Answer
-from server.rounds.aggregation import IncomingReplies
 from server.rounds.asking import content, outcome
 from server.rounds.context import RunContext
 from server.rounds.record import Outcome, SiteTraining

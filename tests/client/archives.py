@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
-from client.archive import Cohort, CohortProgress, build_cohort, cache
-from client.archive.anatomy import template_head
-from common.exchange import Role
+from client.cohort import Cohort, CohortProgress, build_cohort, case_store
+from client.phantom.anatomy import template_head
 from common.geometry import Geometry, Grid
+from common.roles import Role
 from common.study import CohortSettings, Study
-from tests.client.archive.heads import COUNT, vary
-from tests.client.archive.looking import settle
+from tests.client.heads import COUNT, vary
+from tests.client.looking import settle
 
-REAL_CT = Path(__file__).resolve().parents[4] / "shared" / "data" / "ct"
+REAL_CT = Path(__file__).resolve().parents[3] / "shared" / "data" / "ct"
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 PHI = ("SECRETNAME^PATIENT", "MRN-7741-SECRET", "19610704", "SECRETHOSPITAL", "SECRETDOCTOR^REFERRING", "SECRET-ACC-99")
 
@@ -147,7 +147,7 @@ def head_series(head_hu: NDArray[np.int16], series: Callable[..., SeriesWriter])
 
 
 @pytest.fixture(scope="session")
-def study() -> Study:
+def archive_study() -> Study:
     """A study with a grid of 32 voxels of 7.5 mm and small radiographs."""
     return Study(
         name="archive-tests",
@@ -180,12 +180,12 @@ def heads(
 
 @pytest.fixture(scope="session")
 def built(
-    heads: Path, study: Study, tmp_path_factory: pytest.TempPathFactory
+    heads: Path, archive_study: Study, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Cohort, Path, list[CohortProgress]]:
     """The cohort of these heads, the state folder it was built in, and the progress that was shown."""
     state = tmp_path_factory.mktemp("state")
     seen: list[CohortProgress] = []
-    return build_cohort(heads, study, Role.TRAIN, state, seen.append), state, seen
+    return build_cohort(heads, archive_study, Role.TRAIN, state, seen.append), state, seen
 
 
 @pytest.fixture
@@ -195,7 +195,7 @@ def no_building(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: object) -> None:
         raise AssertionError("a case was built again")
 
-    monkeypatch.setattr(cache, "construct_case", fail)
+    monkeypatch.setattr(case_store, "construct_case", fail)
 
 
 @pytest.fixture

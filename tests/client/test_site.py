@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from client.archive import Cohort
-from client.cohort_command import place_of
+from client.cohort import Cohort
+from client.commands.cohort import place_of
 from client.gate import Approvals
 from client.pacs import PacsProgress
 from client.settings import SiteSettings

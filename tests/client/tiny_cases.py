@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from client.archive import Case, CaseFacts
+from client.case import Case, CaseFacts
+from common.attenuation import hu_to_mu
 from common.geometry import Geometry, Grid
-from common.projection import Projector, hu_to_mu
+from common.projection import Projector
 from common.study import (
     DiscriminatorSettings,
     Federation,

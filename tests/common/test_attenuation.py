@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
+from common.attenuation import hu_to_mu, mu_to_hu, water_mu_per_mm
 from common.errors import ExitCode, Refusal
-from common.projection import hu_to_mu, mu_to_hu, water_mu_per_mm
 
 
 @pytest.mark.parametrize(("energy_kev", "cm2_per_g"), [(60.0, 0.2059), (70.0, 0.1929), (80.0, 0.1837), (100.0, 0.1707)])

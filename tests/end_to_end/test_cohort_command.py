@@ -15,8 +15,9 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
-from client.archive import STYLES, CohortCounts, write_virtual_archive
-from client.cohort_command import place_of
+from client.cohort import CohortCounts
+from client.commands.cohort import place_of
+from client.virtual_hospital import STYLES, write_virtual_archive
 from common.errors import ExitCode, Refusal
 
 PATIENTS = 3

@@ -12,11 +12,12 @@ import pytest
 import torch
 from flwr.app import Message
 
-from client.archive import STYLES, build_cohort, write_virtual_archive
+from client.cohort import build_cohort
 from client.gate import Approvals, Gate, Ledger
 from client.link import SiteApp, StudyWork, Workbench, works_by_study
-from common.exchange import Role
+from client.virtual_hospital import STYLES, write_virtual_archive
 from common.progress import ProgressFile
+from common.roles import Role
 from common.study import Study
 from common.trust import new_site_key
 from server.consortium import admit

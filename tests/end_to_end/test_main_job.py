@@ -110,7 +110,7 @@ def test_the_interrupted_run_resumes_through_kills_of_every_kind_of_process(fold
         for name in ("coordinator", *SITES):
             start(name)
         _until(lambda: len(list(RunDirectory(demo).rounds())) > before, 240, "round after the resume")
-        _kill(folder, "server.round_process")
+        _kill(folder, "server.coordinator.round_process")
         processes["east"].kill()
         processes["east"].wait()
         start("east")

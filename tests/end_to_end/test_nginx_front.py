@@ -15,7 +15,8 @@ import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 
 from client.gate import Released
-from client.link.fleet import Coordinator, LinkEvent, LinkEventKind, serve
+from client.link import Coordinator, LinkEvent, LinkEventKind
+from client.link.fleet import serve
 from common.exchange import Kind
 from common.trust import BUNDLE_SHA256, new_site_key
 from server.consortium import make_certificates, tls_context

@@ -13,14 +13,16 @@ import pytest
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from client.archive import STYLES, Case, build_cohort, radiograph_pair
-from client.archive.anatomy import procedural_head
-from client.archive.scanner import acquire
-from client.archive.virtual_hospital import write_series
-from client.learning import write_synthetic_ct
+from client.case import Case, radiograph_pair
+from client.cohort import build_cohort
 from client.learning.samples import Samples
-from common.exchange import Role
+from client.phantom.anatomy import procedural_head
+from client.synthesis import write_synthetic_ct
+from client.virtual_hospital import STYLES
+from client.virtual_hospital.dicom_archive import write_series
+from client.virtual_hospital.scanner_style import acquire
 from common.geometry import Grid
+from common.roles import Role
 from common.study import Study
 
 # x (left), y (posterior), z (superior) in mm from the head's centre: off every plane of symmetry.

@@ -22,15 +22,15 @@ from typing import Self
 import numpy as np
 import psutil
 
-from client.archive.anatomy import template_head
-from client.archive.cohort import examine
-from client.archive.decoding import AIR_HU, UnreadablePixels, decode_slice
 from client.archive.discovery import Series, discover
-from client.archive.header import SliceHeader, slice_header
+from client.archive.eligibility import judge_headers
 from client.archive.pseudonym import Pseudonyms
+from client.archive.slice_header import SliceHeader, slice_header
 from client.archive.verdict_codes import VerdictCode
-from client.archive.verdicts import judge_headers
+from client.case.decoding import AIR_HU, UnreadablePixels, decode_slice
+from client.cohort.examination import examine
 from client.dicom import Fault, Reader, ReaderLimits, ReadFile
+from client.phantom.anatomy import template_head
 from common.errors import ExitCode, Refusal
 from common.geometry import Geometry, Grid
 from common.study import CohortSettings, Study

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from common.exchange import Role
+from common.roles import Role
 from common.trust import new_site_key
 from server.consortium import AdmittedSite, admit
 

@@ -9,12 +9,12 @@ from typing import final
 
 import torch
 
-from client.archive import CaseFile
+from client.cohort import CaseFile
 from client.learning.crew.members import START_SECONDS, Members
 from client.learning.crew.order import CrewOrder
 from client.learning.crew.shared_round import train_together
+from client.learning.local_training import StepProgress, TrainOutcome, require_cases
 from client.learning.ranks import ANSWER_SECONDS, RankLost, require_even_shares
-from client.learning.training import StepProgress, TrainOutcome, require_cases
 from common.exchange import Weights
 from common.files import make_folder
 from common.study import Study

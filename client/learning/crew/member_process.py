@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from client.archive import Case
+from client.case import Case
 from client.learning.crew.members import LOST_ANOTHER
 from client.learning.crew.order import Complaint, CrewOrder, say_ready
 from client.learning.crew.shared_round import train_together

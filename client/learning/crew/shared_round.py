@@ -6,10 +6,10 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from client.archive import Case
+from client.case import Case
 from client.learning.crew.order import RENDEZVOUS, CrewOrder
+from client.learning.local_training import LocalTrainer, StepProgress, TrainOutcome
 from client.learning.ranks import Ranks
-from client.learning.training import LocalTrainer, StepProgress, TrainOutcome
 from common.exchange import Weights
 
 log = logging.getLogger("tomoray.site")

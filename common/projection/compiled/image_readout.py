@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from common.projection.compiled_rays import BAND_ROWS, compiled
+from common.projection.compiled.rays import BAND_ROWS, compiled
 
 
 def _keys_four(share: Any) -> Any:

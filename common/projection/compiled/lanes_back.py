@@ -1,4 +1,4 @@
-"""Transposes of the vector operations in :mod:`common.projection.lanes`, for the compiled back-projection."""
+"""Transposes of the vector operations in :mod:`common.projection.compiled.lanes`, for the compiled back-projection."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from common.projection.lanes import (
+from common.projection.compiled.lanes import (
     ADDRESS,
     FLOAT,
     LANE_BYTES,

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from common.projection.compiled.lanes import LANES
 from common.projection.interpolation import TAPS
-from common.projection.lanes import LANES
 
 BAND_ROWS = 32
 GROUPS = BAND_ROWS // LANES

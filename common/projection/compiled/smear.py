@@ -1,4 +1,4 @@
-"""The compiled back-projection: the exact transpose of :mod:`common.projection.compiled_sweep`, some voxel rows a call.
+"""The compiled back-projection: the exact transpose of :mod:`common.projection.compiled.sweep`, some voxel rows a call.
 
 Threads take ranges of y and share nothing but the images they read.
 """
@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from common.projection.compiled_rays import (
+from common.projection.compiled.lanes import LANE_BYTES, LANES
+from common.projection.compiled.lanes_back import spread_run, unblend_four, unblend_taps
+from common.projection.compiled.rays import (
     BAND_BYTES,
     BAND_ROWS,
     GROUPS,
@@ -23,8 +25,6 @@ from common.projection.compiled_rays import (
     lateral_tables,
 )
 from common.projection.interpolation import TAPS
-from common.projection.lanes import LANE_BYTES, LANES
-from common.projection.lanes_back import spread_run, unblend_four, unblend_taps
 
 
 def _frontal_row(view: Any, row: Any, y: Any, window: Any, voxels: Any, image: Any, mixed: Any, buffer: Any) -> None:

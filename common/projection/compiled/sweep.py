@@ -10,7 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from common.projection.compiled_rays import (
+from common.projection.compiled.lanes import (
+    CACHE_LINE_BYTES,
+    LANE_BYTES,
+    LANES,
+    add_four,
+    add_run,
+    any_above,
+    blend_four,
+    blend_taps,
+    prefetch,
+)
+from common.projection.compiled.rays import (
     BAND_BYTES,
     BAND_ROWS,
     GROUPS,
@@ -24,17 +35,6 @@ from common.projection.compiled_rays import (
     lateral_tables,
 )
 from common.projection.interpolation import TAPS
-from common.projection.lanes import (
-    CACHE_LINE_BYTES,
-    LANE_BYTES,
-    LANES,
-    add_four,
-    add_run,
-    any_above,
-    blend_four,
-    blend_taps,
-    prefetch,
-)
 
 _ROWS_AHEAD = 4
 

@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from common.projection.compiled_rays import BAND_ROWS
-from common.projection.compiled_readout import read_images, spread_images
-from common.projection.compiled_smear import smear_rows
-from common.projection.compiled_sweep import sweep_band
+from common.projection.compiled.image_readout import read_images, spread_images
+from common.projection.compiled.rays import BAND_ROWS
+from common.projection.compiled.smear import smear_rows
+from common.projection.compiled.sweep import sweep_band
 from common.projection.lattice import Lattice
 
 FROM_VOXELS = 1 << 20

@@ -10,8 +10,8 @@ from pydicom import dcmread
 from benchmarks.cohort import canonical, ours, peers, scanning
 from benchmarks.cohort.clock import Cost, cost, interleaved_costs
 from benchmarks.cohort.synthetic_archive import ArchiveSize, synthetic_archive
-from client.archive.scanner import STYLES
-from client.archive.virtual_hospital import write_virtual_archive
+from client.virtual_hospital.dicom_archive import write_virtual_archive
+from client.virtual_hospital.scanner_style import STYLES
 from common.geometry import Grid
 
 SMALL = ArchiveSize(series=4, slices=12, matrix=32)

@@ -8,9 +8,10 @@ from torch import Tensor
 
 from benchmarks.quality.cohort import FACTS, GEOMETRY, GRID, RADIOGRAPH, Fold, TrainingCase
 from benchmarks.quality.heads import FINE
-from client.archive import Case
+from client.case import Case
+from common.attenuation import hu_to_mu
 from common.geometry import Grid
-from common.projection import Projector, hu_to_mu
+from common.projection import Projector
 
 SIZES = {"01": 0.8, "02": 0.95, "03": 1.1}
 SITE_CASES = 4

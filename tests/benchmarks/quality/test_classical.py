@@ -7,7 +7,7 @@ from torch import Tensor
 from benchmarks.quality import classical
 from benchmarks.quality.classical import TrainingSet
 from benchmarks.quality.cohort import Fold
-from common.metrics import psnr_db
+from common.metrics.calculation import psnr_db
 
 
 @pytest.fixture(scope="module")

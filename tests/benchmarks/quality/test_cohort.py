@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.quality import cohort, morphs
-from benchmarks.quality.cohort import GRID, PERSONS, build_fold, on_training_grid
-from benchmarks.quality.heads import canonical_head, heads_sha256
+from benchmarks.quality.cohort import GRID, build_fold, on_training_grid
+from benchmarks.quality.heads import PERSONS, canonical_head, heads_sha256
 from benchmarks.quality.store import Store
 from common.geometry import Grid
 

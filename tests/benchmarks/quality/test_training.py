@@ -14,7 +14,7 @@ from benchmarks.quality.methods import CENTRALISED, LOCAL, Runner
 from benchmarks.quality.pictures import write_page
 from benchmarks.quality.store import Store
 from benchmarks.quality.studies import ABLATIONS, FEDERATED, FEDERATED_AS, FEDERATIONS, NETWORKS, Federation, study_of
-from client.archive import Case
+from client.case import Case
 from common.geometry import Geometry, Grid
 from common.study import DiscriminatorSettings, GeneratorSettings, Networks, Study
 

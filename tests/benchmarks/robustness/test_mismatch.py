@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from client.archive.anatomy import procedural_head
-from client.learning import RobustnessRow, robustness_table
-from client.learning.robustness import mismatched_integrals
+from benchmarks.robustness.mismatch import RobustnessRow, mismatched_integrals, robustness_table
+from client.phantom.anatomy import procedural_head
+from common.attenuation import hu_to_mu
 from common.geometry import Geometry, Grid
 from common.networks import ProjectorConsistency
 from common.objective import from_window, to_window
-from common.projection import Projector, hu_to_mu
+from common.projection import Projector
 from common.study import Study
 
 Synthesise = Callable[[Tensor], Tensor]

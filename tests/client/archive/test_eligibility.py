@@ -7,15 +7,17 @@ import numpy as np
 import pytest
 from pydicom.uid import MRImageStorage, SecondaryCaptureImageStorage, generate_uid
 
-from client.archive.alignment import Alignment
-from client.archive.construction import Recipe, construct_case
-from client.archive.decoding import SliceStack
 from client.archive.discovery import discover
-from client.archive.plan import Plan
+from client.archive.eligibility import MAXIMUM_EDGE_PIXELS, judge_headers
 from client.archive.pseudonym import Pseudonyms
-from client.archive.verdict_codes import MENDS, REASONS, VerdictCode
-from client.archive.verdicts import MAXIMUM_EDGE_PIXELS, judge_alignment, judge_headers, judge_scale
-from client.archive.volume import Pose
+from client.archive.slice_plan import Plan
+from client.archive.verdict_codes import VerdictCode
+from client.case.acceptance import judge_alignment, judge_scale
+from client.case.alignment import Alignment
+from client.case.construction import Recipe, construct_case
+from client.case.decoding import SliceStack
+from client.case.volume import Pose
+from client.cohort.verdict_wording import MENDS, REASONS
 from common.study import CohortSettings
 
 NAMES = Pseudonyms(b"k" * 32)

@@ -12,7 +12,7 @@ from client.archive.discovery import discover
 from client.archive.index import ArchiveIndex, Listing
 from client.dicom import Fault
 from common.errors import Refusal
-from tests.client.archive.looking import NAMES, StandInReader, settle
+from tests.client.looking import NAMES, StandInReader, settle
 
 
 @pytest.fixture

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from client.archive import index_file
 from client.archive.discovery import discover
-from client.archive.header import SliceHeader
 from client.archive.index import ArchiveIndex, Listing
 from client.archive.index_file import FolderFindings, read_index, write_index
 from client.archive.pseudonym import Pseudonyms
+from client.archive.slice_header import SliceHeader
 from common.errors import ExitCode, Refusal
-from tests.client.archive.looking import NAMES
+from tests.client.looking import NAMES
 
 
 def test_nothing_in_the_index_names_a_patient_a_path_or_a_date(series, index, tmp_path):

@@ -8,11 +8,11 @@ import pytest
 
 from client.archive import discovery
 from client.archive.discovery import discover
+from client.archive.eligibility import judge_headers
 from client.archive.verdict_codes import VerdictCode
-from client.archive.verdicts import judge_headers
 from client.dicom import Fault, HeaderGlance, ReadFile
 from common.study import CohortSettings
-from tests.client.archive.looking import NAMES, StandInReader, settle
+from tests.client.looking import NAMES, StandInReader, settle
 
 
 @pytest.fixture

@@ -10,16 +10,17 @@ import torch
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from client.archive.alignment import align
-from client.archive.anatomy import procedural_head, template_head
-from client.archive.body import find_body
-from client.archive.decoding import AIR_HU, SliceStack, block_mean, decode_stack
 from client.archive.discovery import discover
+from client.archive.eligibility import judge_headers
 from client.archive.pseudonym import Pseudonyms
-from client.archive.template import LOWEST_MM, WINDOW_HU
 from client.archive.verdict_codes import VerdictCode
-from client.archive.verdicts import judge_alignment, judge_headers
-from client.archive.volume import Pose, resample
+from client.case.acceptance import judge_alignment
+from client.case.alignment import align
+from client.case.body import find_body
+from client.case.decoding import AIR_HU, SliceStack, block_mean, decode_stack
+from client.case.template import LOWEST_MM, WINDOW_HU
+from client.case.volume import Pose, resample
+from client.phantom.anatomy import procedural_head, template_head
 from common.geometry import Grid
 from common.study import CohortSettings
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from client.archive.body import find_body
-from client.archive.decoding import AIR_HU, SliceStack
+from client.case.body import find_body
+from client.case.decoding import AIR_HU, SliceStack
 
 SHAPE = (40, 96, 96)
 PIXEL_MM = 2.5

@@ -7,9 +7,9 @@ import psutil
 import pytest
 from pydantic import ValidationError
 
-from client.archive.case import Case, CaseFacts
-from client.archive.provenance import Provenance, Step
 from client.archive.vocabulary import vendor
+from client.case.case import Case, CaseFacts
+from client.case.provenance import Provenance, Step
 from common.errors import ExitCode, Refusal
 from common.geometry import Grid
 from common.trust import RELEASE

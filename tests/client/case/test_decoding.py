@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.uid import UID, ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
 
-from client.archive.decoding import AIR_HU, UnreadablePixels, averaged, block_mean, decode_slice, decode_stack
 from client.archive.discovery import discover
 from client.archive.pseudonym import Pseudonyms
+from client.case.decoding import AIR_HU, UnreadablePixels, averaged, block_mean, decode_slice, decode_stack
 from client.dicom import Reader
 
 NAMES = Pseudonyms(b"k" * 32)

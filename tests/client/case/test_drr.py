@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from client.archive.anatomy import template_head
-from client.archive.construction import target_volume
-from client.archive.radiographs import add_noise, radiograph_pair
-from client.archive.volume import fine_grid
+from client.case.construction import target_volume
+from client.case.drr import add_noise, radiograph_pair
+from client.case.volume import fine_grid
+from client.phantom.anatomy import template_head
+from common.attenuation import hu_to_mu
 from common.geometry import Geometry, Grid
-from common.projection import Projector, hu_to_mu
+from common.projection import Projector
 from common.study import RadiographSettings
 
 SETTINGS = RadiographSettings()

@@ -9,16 +9,17 @@ from scipy.spatial.transform import Rotation
 
 from benchmarks.projection.phantoms import smooth_phantom
 from benchmarks.projection.scene import view_rays
-from client.archive.construction import Recipe, construct_case
-from client.archive.decoding import AIR_HU, SliceStack
+from client.archive import VerdictCode
 from client.archive.discovery import discover
-from client.archive.native_radiographs import evenly_spaced, native_radiograph_pair
+from client.archive.eligibility import judge_headers
 from client.archive.pseudonym import Pseudonyms
-from client.archive.radiographs import radiograph_pair
-from client.archive.scanner import STYLES
-from client.archive.verdicts import VerdictCode, judge_headers
-from client.archive.virtual_hospital import write_virtual_archive
-from client.archive.volume import Pose
+from client.case.construction import Recipe, construct_case
+from client.case.decoding import AIR_HU, SliceStack
+from client.case.drr import radiograph_pair
+from client.case.native_drr import evenly_spaced, native_radiograph_pair
+from client.case.volume import Pose
+from client.virtual_hospital.dicom_archive import write_virtual_archive
+from client.virtual_hospital.scanner_style import STYLES
 from common.errors import ExitCode, Refusal
 from common.geometry import Geometry, Grid
 from common.study import CohortSettings, RadiographSettings

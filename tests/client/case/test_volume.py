@@ -8,13 +8,14 @@ import pytest
 import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
 
-from client.archive.alignment import align
-from client.archive.body import find_body
-from client.archive.decoding import AIR_HU, SliceStack, decode_stack
+from client.archive import Plan
 from client.archive.discovery import discover
+from client.archive.eligibility import judge_headers
 from client.archive.pseudonym import Pseudonyms
-from client.archive.verdicts import Plan, judge_headers
-from client.archive.volume import Pose, fine_factor, fine_grid, resample, resample_with_extent
+from client.case.alignment import align
+from client.case.body import find_body
+from client.case.decoding import AIR_HU, SliceStack, decode_stack
+from client.case.volume import Pose, fine_factor, fine_grid, resample, resample_with_extent
 from common.errors import ExitCode, Refusal
 from common.geometry import Grid
 from common.study import CohortSettings

@@ -15,11 +15,11 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-from client.archive import build_cohort, building, cache
-from client.archive import case as case_module
+from client.case import case as case_module
+from client.cohort import build_cohort, building, case_store
 from common.errors import ExitCode, Refusal
-from common.exchange import Role
-from tests.client.archive.heads import COUNT
+from common.roles import Role
+from tests.client.heads import COUNT
 
 
 def test_workers_are_taken_where_they_pay(monkeypatch):
@@ -65,7 +65,7 @@ def test_a_full_disk_is_one_refusal_and_keeps_what_was_built(built, heads, study
 
     real = case_module.write_atomic
     monkeypatch.setattr(case_module, "write_atomic", full)
-    monkeypatch.setattr(cache, "write_atomic", full)
+    monkeypatch.setattr(case_store, "write_atomic", full)
     with pytest.raises(Refusal) as refusal:
         build_cohort(heads, study, Role.TRAIN, tmp_path)
     assert refusal.value.code is ExitCode.DISK_FULL
@@ -95,8 +95,8 @@ def test_a_build_killed_in_the_middle_goes_on_where_it_stopped(heads, study, tmp
     leaving = next(tmp_path.rglob("*.verdict.json")).parent / ".half.tmp"
     leaving.write_bytes(b"x")
     counted = []
-    construct = cache.construct_case
-    monkeypatch.setattr(cache, "construct_case", lambda *args: counted.append(1) or construct(*args))
+    construct = case_store.construct_case
+    monkeypatch.setattr(case_store, "construct_case", lambda *args: counted.append(1) or construct(*args))
     cohort = build_cohort(heads, study, Role.TRAIN, tmp_path)
     assert cohort.flow.used == COUNT
     assert len(counted) == COUNT - finished

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from client.archive import build_cohort, cache
-from common.exchange import Role
+from client.cohort import build_cohort, case_store
 from common.geometry import Grid
+from common.roles import Role
 from common.study import CohortSettings, RadiographSettings
-from tests.client.archive.heads import COUNT, vary
+from tests.client.heads import COUNT, vary
 
 
 def test_a_second_build_builds_nothing(built, heads, study, no_building):
@@ -55,8 +55,8 @@ def test_only_what_changed_is_built_and_what_left_is_removed(
     writer.hu = vary(head_hu, 9)
     writer.write(changed / "new")
     counted = []
-    construct = cache.construct_case
-    monkeypatch.setattr(cache, "construct_case", lambda *args: counted.append(1) or construct(*args))
+    construct = case_store.construct_case
+    monkeypatch.setattr(case_store, "construct_case", lambda *args: counted.append(1) or construct(*args))
     now = build_cohort(changed, study, Role.TRAIN, copied)
     assert len(counted) == 1
     assert now.flow.used == COUNT
@@ -77,17 +77,17 @@ def test_a_damaged_case_file_is_built_again(built, heads, study, tmp_path):
 
 
 def test_any_change_to_the_code_that_makes_cases_makes_new_ones(monkeypatch):
-    files = cache._code_files()
-    root = Path(cache.__file__).parents[2]
+    files = case_store._code_files()
+    root = Path(case_store.__file__).parents[2]
     names = {str(path.relative_to(root)) for path in files}
     assert len(names) == len(files)
-    assert {str(path.relative_to(root)) for path in (root / "common" / "projection").glob("*.py")} <= names
-    assert {"common/ray_module.py", "common/geometry.py", "client/archive/native_radiographs.py"} <= names
-    before = cache._code_sha256.__wrapped__()
+    assert {str(path.relative_to(root)) for path in (root / "common" / "projection").rglob("*.py")} <= names
+    assert {"common/attenuation.py", "common/geometry.py", "client/case/native_drr.py"} <= names
+    before = case_store._code_sha256.__wrapped__()
     read = Path.read_bytes
-    for name in ("common/projection/native.py", "common/ray_module.py"):
+    for name in ("common/projection/native.py", "common/projection/compiled/rays.py"):
         monkeypatch.setattr(Path, "read_bytes", lambda path, c=name: read(path) + b"#" * (path == root / c))
-        assert cache._code_sha256.__wrapped__() != before
+        assert case_store._code_sha256.__wrapped__() != before
 
 
 def test_native_radiographs_make_new_cases_of_the_same_heads(built, heads, study, tmp_path):

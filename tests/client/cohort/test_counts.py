@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.archive.case import CaseFacts
-from client.archive.cohort import Findings
-from client.archive.counts import NOT_STATED, WITHHELD, cohort_counts, kvp_band, spacing_band, withheld
+from client.case.case import CaseFacts
+from client.cohort.counts import NOT_STATED, WITHHELD, cohort_counts, kvp_band, spacing_band, withheld
+from client.cohort.examination import Findings
 from common.exchange import CohortFlow
 from common.study import Privacy
 

@@ -8,13 +8,14 @@ import shutil
 import numpy as np
 import pytest
 
-from client.archive import VerdictCode, build_cohort, cache, examine
+from client.archive import VerdictCode
 from client.archive.pseudonym import site_pseudonyms
+from client.cohort import build_cohort, case_store, examine
 from common.errors import ExitCode, Refusal
-from common.exchange import Role
+from common.roles import Role
 from common.study import CohortSettings
 from common.trust import RELEASE
-from tests.client.archive.heads import COUNT, vary
+from tests.client.heads import COUNT, vary
 
 
 def test_an_archive_becomes_cases_with_a_flow_that_adds_up(built, study):
@@ -44,7 +45,7 @@ def test_each_case_says_what_was_done_to_it_by_which_code_from_which_bytes(built
     for case in cases:
         provenance = case.provenance
         assert provenance.release == RELEASE
-        assert provenance.code_sha256 == cache._code_sha256()
+        assert provenance.code_sha256 == case_store._code_sha256()
         assert [step.name for step in provenance.steps] == [
             "decoded",
             "padding_made_air",

@@ -13,10 +13,10 @@ import pydicom
 import pydicom.data
 import pytest
 
-from client.archive.cohort import SECRET_NAME, build_cohort
 from client.archive.pseudonym import site_pseudonyms
 from client.archive.verdict_codes import VerdictCode
-from common.exchange import Role
+from client.cohort.examination import SECRET_NAME, build_cohort
+from common.roles import Role
 
 PYDICOM = Path(pydicom.data.__file__).parent
 PASSED_OVER = "passed over"

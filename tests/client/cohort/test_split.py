@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from client.archive.pseudonym import Pseudonyms
-from client.archive.split import split_patients
+from client.cohort.split import split_patients
 from common.errors import ExitCode, Refusal
-from common.exchange import Role
+from common.roles import Role
 
 NAMES = Pseudonyms(b"k" * 32)
 

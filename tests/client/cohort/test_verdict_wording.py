@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from client.archive.verdict_codes import MENDS, REASONS, VerdictCode
+from client.archive.verdict_codes import VerdictCode
+from client.cohort.verdict_wording import MENDS, REASONS
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "cohort.md"
 

@@ -6,7 +6,7 @@ import pytest
 
 from client.archive.discovery import discover
 from client.archive.pseudonym import site_pseudonyms
-from client.archive.whereabouts import whereabouts
+from client.cohort.whereabouts import whereabouts
 from common.errors import ExitCode, Refusal
 
 

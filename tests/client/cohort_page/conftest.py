@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from client.archive import Case, CaseFacts, Findings, Provenance, SeriesVerdict, Step, VerdictCode
-from client.archive.cohort import CaseFile
+from client.archive import VerdictCode
+from client.case import Case, CaseFacts, Provenance, Step
+from client.cohort import Findings, SeriesVerdict
+from client.cohort.examination import CaseFile
 from common.exchange import CohortFlow
 from common.geometry import Geometry, Grid
 from common.study import Study

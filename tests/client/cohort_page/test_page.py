@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from client.archive import MENDS, REASONS, VerdictCode
+from client.archive import VerdictCode
+from client.cohort import MENDS, REASONS
 from client.cohort_page import write_cohort_page
 from client.cohort_page.page import CASES_IN_A_GROUP, figure
 from client.cohort_page.thumbnails import LARGEST_PIXELS, thumbnails

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from matplotlib import image
 
-from client.learning.gallery import GalleryEntry, write_gallery
+from client.evaluation.gallery import GalleryEntry, write_gallery
 from common.errors import ExitCode, Refusal
 from common.geometry import Geometry, Grid
 from common.hanging import hung

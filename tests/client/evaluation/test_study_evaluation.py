@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from client.archive import Case
-from client.learning import StudyEvaluation, evaluate, mean_volumes_hu, summarise
+from client.case import Case
+from client.evaluation import StudyEvaluation, evaluate, mean_volumes_hu, summarise
 from common.exchange import Weights, weights_of
-from common.metrics import CaseMetrics, psnr_db
+from common.metrics.calculation import CaseMetrics, psnr_db
 from common.networks import build_generator
 from common.objective import to_window
 from common.study import Study

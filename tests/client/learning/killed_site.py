@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from client.archive import Case
+from client.case import Case
 from client.learning import LocalTrainer, StepProgress
 from common.exchange import weights_of
 from common.files import read_tensors, write_tensors

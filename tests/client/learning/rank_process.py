@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from client.archive import Case
-from client.learning.adversary import Adversary
+from client.case import Case
+from client.learning.local_training import LocalTrainer
+from client.learning.players import Players
 from client.learning.ranks import Ranks
 from client.learning.samples import Samples
-from client.learning.training import LocalTrainer
 from common.exchange import weights_of
 from common.files import write_tensors
 from common.geometry import Geometry, Grid
@@ -43,7 +43,7 @@ def cases() -> list[Case]:
 
 def gradients(ranks: Ranks | None) -> dict[str, torch.Tensor]:
     """Of both networks after one step."""
-    players = Adversary(STUDY, torch.device("cpu"), ranks)
+    players = Players(STUDY, torch.device("cpu"), ranks)
     assert players.step(next(iter(Samples(STUDY, cases(), 1))), 0) is not None
     assert players.discriminator is not None
     networks = {"generator": players.generator, "discriminator": players.discriminator}

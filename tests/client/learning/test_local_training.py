@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from client.archive import Case
+from client.case import Case
 from client.learning import LocalTrainer, StepProgress, TrainOutcome
 from common.errors import ExitCode, Refusal
 from common.exchange import Weights, weights_of

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from client.archive import Case
+from client.case import Case
 from client.learning import LocalTrainer
-from client.learning.adversary import Adversary
+from client.learning.local_training import TrainOutcome
 from client.learning.moments import moments_of, restore_moments
 from client.learning.muon import Muon, is_matrix, orthogonalised
-from client.learning.training import TrainOutcome
+from client.learning.players import Players
 from common.errors import ExitCode, Refusal
 from common.exchange import weights_of
 from common.networks import build_discriminator, build_generator
@@ -131,7 +131,7 @@ def test_a_restarted_site_goes_on_bit_for_bit_with_either(
 
 
 def test_moments_of_the_other_optimiser_are_refused(tiny: Tiny) -> None:
-    muon, adamw = (Adversary(tiny(optimiser=name), CPU) for name in ("muon", "adamw"))
+    muon, adamw = (Players(tiny(optimiser=name), CPU) for name in ("muon", "adamw"))
     study = muon.study
     assert any(is_matrix(parameter) for parameter in muon.generator.parameters())
     volume = torch.rand(2, 1, *study.grid.shape)

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from client.archive import Case
+from client.case import Case
 from client.learning import LocalTrainer
-from client.learning.adversary import Adversary
+from client.learning.players import Players
 from client.learning.samples import Batch, Samples
 from common.exchange import weights_of
 from common.networks import build_generator, load_parameters
@@ -27,7 +27,7 @@ def test_fedprox_adds_mu_times_the_way_from_the_broadcast_to_the_gradient(tiny: 
     grads = []
     for weight in (0.0, 0.5):
         study = tiny(proximal_weight=weight, gradient_clip=1e9, adversarial_weight=0.0)
-        players = Adversary(study, CPU)
+        players = Players(study, CPU)
         players.start_round()
         with torch.no_grad():
             for parameter in players.generator.parameters():
@@ -76,7 +76,7 @@ def test_without_a_decay_there_is_no_average(tiny: Tiny, make_cases: MakeCases, 
 def test_the_ramp_scales_the_adversarial_term(tiny: Tiny, make_cases: MakeCases) -> None:
     study = tiny(adversarial_from_step=0, adversarial_ramp_steps=3, adversarial_weight=0.4, raw_weight=0.0)
     for step, weight in ((0, 0.1), (1, 0.2), (5, 0.4)):
-        losses = Adversary(study, CPU).step(first_batch(study, make_cases(study, 2)), step)
+        losses = Players(study, CPU).step(first_batch(study, make_cases(study, 2)), step)
         assert losses is not None and losses.adversarial is not None
         rest = losses.reconstruction + study.optimisation.reprojection_weight * losses.reprojection
         assert losses.generator == pytest.approx(rest + weight * losses.adversarial, rel=1e-5)
@@ -100,7 +100,7 @@ def test_every_option_of_the_objective_changes_what_is_minimised(
     for chosen in ({}, options):
         study = tiny(adversarial_from_step=0, **chosen)
         batch = first_batch(study, make_cases(study, 2))
-        step = Adversary(study, CPU).step(batch, 0)
+        step = Players(study, CPU).step(batch, 0)
         assert step is not None
         losses.append(step.generator)
     assert losses[0] != losses[1]
@@ -111,7 +111,7 @@ def test_the_prediction_before_consistency_is_asked_of_once_more(tiny: Tiny, mak
     for steps in (0, 1):
         for weight in (0.0, 2.0):
             study = tiny(consistency_steps=steps, adversarial_weight=0.0, raw_weight=weight)
-            losses = Adversary(study, CPU).step(first_batch(study, make_cases(study, 2)), 0)
+            losses = Players(study, CPU).step(first_batch(study, make_cases(study, 2)), 0)
             assert losses is not None
             taken[steps, weight] = losses.generator - study.optimisation.reprojection_weight * losses.reprojection
     # Without consistency there is one prediction, and its reconstruction is what both would count.
@@ -121,9 +121,9 @@ def test_the_prediction_before_consistency_is_asked_of_once_more(tiny: Tiny, mak
 
 def test_feature_matching_leaves_no_gradient_in_the_discriminator(tiny: Tiny, make_cases: MakeCases) -> None:
     study = tiny(adversarial_from_step=0, feature_matching_weight=1.0, lr_discriminator=1e-12)
-    players = Adversary(study, CPU)
+    players = Players(study, CPU)
     players.step(first_batch(study, make_cases(study, 2)), 0)
-    plain = Adversary(tiny(adversarial_from_step=0, lr_discriminator=1e-12, lr_generator=2e-3), CPU)
+    plain = Players(tiny(adversarial_from_step=0, lr_discriminator=1e-12, lr_generator=2e-3), CPU)
     plain.step(first_batch(study, make_cases(study, 2)), 0)
     assert players.discriminator is not None and plain.discriminator is not None
     pairs = zip(players.discriminator.parameters(), plain.discriminator.parameters(), strict=True)
@@ -150,5 +150,5 @@ def test_the_variance_learns_where_the_generator_errs(tiny: Tiny, make_cases: Ma
 
 
 def test_a_study_without_an_adversarial_weight_builds_no_discriminator(tiny: Tiny) -> None:
-    assert Adversary(tiny(adversarial_weight=0.0), CPU).discriminator is None
-    assert Adversary(tiny(), CPU).discriminator is not None
+    assert Players(tiny(adversarial_weight=0.0), CPU).discriminator is None
+    assert Players(tiny(), CPU).discriminator is not None

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from client.archive import Case
-from client.learning import LocalTrainer, adversary
+from client.case import Case
+from client.learning import LocalTrainer, players
 from client.learning.precision import bfloat16_is_fast, network_dtype
 from common.exchange import weights_of
 from common.networks import build_discriminator, build_generator
@@ -47,7 +47,7 @@ def test_a_step_in_bfloat16_learns_like_one_in_float32(
     cases = make_cases(study, 1)
     start = weights_of(build_generator(study)), weights_of(build_discriminator(study))
     exact = LocalTrainer(study, cases, tmp_path / "a", CPU).train_round(1, *start)
-    monkeypatch.setattr(adversary, "network_dtype", lambda *_: torch.bfloat16)
+    monkeypatch.setattr(players, "network_dtype", lambda *_: torch.bfloat16)
     rounded = LocalTrainer(study, cases, tmp_path / "b", CPU).train_round(1, *start)
     assert rounded.losses != exact.losses
     assert rounded.losses.generator == pytest.approx(exact.losses.generator, rel=0.02)

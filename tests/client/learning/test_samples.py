@@ -7,13 +7,14 @@ from pathlib import Path
 
 import torch
 
-from client.archive import Case
+from client.case import Case
 from client.learning import LocalTrainer
 from client.learning.samples import Samples
+from common.attenuation import hu_to_mu
 from common.exchange import weights_of
 from common.networks import build_generator
 from common.objective import from_window, to_window
-from common.projection import Projector, hu_to_mu
+from common.projection import Projector
 from common.study import Study, Widening
 
 Tiny = Callable[..., Study]

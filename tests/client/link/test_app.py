@@ -16,7 +16,6 @@ from common.exchange import (
     EvaluateRequest,
     RegisterReply,
     RegisterRequest,
-    Role,
     TrainLosses,
     TrainReply,
     TrainRequest,
@@ -26,6 +25,7 @@ from common.exchange import (
     train_manifests,
     weights_of,
 )
+from common.roles import Role
 from common.study import Study
 
 LOSSES = TrainLosses(generator=1.0, reconstruction=0.5, reprojection=0.2, adversarial=0.1, discriminator=0.3)

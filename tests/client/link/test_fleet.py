@@ -13,8 +13,9 @@ import pytest
 from flwr.app import Message
 
 from client.gate import Released
+from client.link import Coordinator, LinkEvent, LinkEventKind
 from client.link.calls import Attempt, Calls, KeyUnknown, PreconditionFailed, RunOver, Stopped
-from client.link.fleet import Coordinator, LinkEvent, LinkEventKind, serve
+from client.link.fleet import serve
 from common.errors import ExitCode, Refusal
 from common.trust import BUNDLE_SHA256, new_site_key
 

@@ -7,11 +7,13 @@ import pytest
 import torch
 
 import client.link.work
-from client.archive import Case, CaseFacts, CaseFile, Cohort
+from client.case import Case, CaseFacts
+from client.cohort import CaseFile, Cohort
 from client.link import StudyWork, Workbench
-from common.exchange import CohortFlow, Role, TrainRequest, weights_of
+from common.exchange import CohortFlow, TrainRequest, weights_of
 from common.networks import build_discriminator, build_generator
 from common.progress import Phase, ProgressFile
+from common.roles import Role
 from common.study import Study
 
 FACTS = CaseFacts(

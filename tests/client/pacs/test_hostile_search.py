@@ -12,13 +12,7 @@ from pydicom.uid import generate_uid
 
 from client.pacs import PacsSettings, synchronise
 from common.errors import ExitCode
-from tests.client.pacs.hostile import (
-    JSON,
-    STUDY,
-    Answer,
-    found_json,
-    refused,
-)
+from tests.client.pacs.hostile import JSON, STUDY, Answer, found_json, refused
 from tests.client.pacs.orthanc import contents, keyed_name
 
 pytestmark = pytest.mark.usefixtures("quick")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from client.archive import examine
+from client.cohort import examine
 from client.settings import SiteSettings
 from client.source import archive_folder
 from common.geometry import Geometry, Grid

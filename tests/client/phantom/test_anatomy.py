@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from client.archive.anatomy import (
+from client.phantom.anatomy import (
     HIGHEST_HU,
     LOWEST_HU,
     anatomical_coordinates,
@@ -13,8 +13,8 @@ from client.archive.anatomy import (
     rotation_matrix,
     template_head,
 )
-from client.archive.head_plan import HeadPlan
-from client.archive.shapes import Arch, Canvas, Ellipsoid, Field, Plate, Rod, Shape, coverage, smooth_union
+from client.phantom.head_plan import HeadPlan
+from client.phantom.shapes import Arch, Canvas, Ellipsoid, Field, Plate, Rod, Shape, coverage, smooth_union
 from common.geometry import Grid
 
 COARSE = Grid(shape=(48, 48, 48), voxel_mm=4.8)

@@ -11,9 +11,9 @@ import SimpleITK
 import torch
 from numpy.typing import NDArray
 
-from client.archive import Case
-from client.learning import synthesize, synthesize_with_sd, write_synthetic_ct
-from client.learning.synthetic_ct import MARK
+from client.case import Case
+from client.synthesis import synthesize, synthesize_with_sd, write_synthetic_ct
+from client.synthesis.synthetic_ct import MARK
 from common.errors import ExitCode, Refusal
 from common.exchange import weights_of
 from common.geometry import Grid

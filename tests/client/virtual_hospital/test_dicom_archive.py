@@ -12,11 +12,11 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from pydicom.uid import UID
 
-from client.archive.anatomy import template_head
 from client.archive.discovery import discover
 from client.archive.pseudonym import Pseudonyms
-from client.archive.scanner import STYLES, Acquisition, ScannerStyle, acquire
-from client.archive.virtual_hospital import VirtualArchive, write_series, write_virtual_archive
+from client.phantom.anatomy import template_head
+from client.virtual_hospital.dicom_archive import VirtualArchive, write_series, write_virtual_archive
+from client.virtual_hospital.scanner_style import STYLES, Acquisition, ScannerStyle, acquire
 from common.errors import ExitCode, Refusal
 from common.geometry import Grid
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from client.archive.anatomy import template_head
-from client.archive.deformation import PEAK_MM, Deformation, random_deformation
+from client.phantom.anatomy import template_head
+from client.virtual_hospital.head_deformation import PEAK_MM, Deformation, random_deformation
 from common.geometry import Grid
 
 SHAPE = (26, 30, 28)

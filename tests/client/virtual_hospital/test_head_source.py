@@ -9,11 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from client.archive import head_source
-from client.archive.anatomy import template_head
-from client.archive.head_source import find_head, read_head
-from client.archive.scanner import STYLES, acquire
-from client.archive.virtual_hospital import write_series
+from client.phantom.anatomy import template_head
+from client.virtual_hospital import head_source
+from client.virtual_hospital.dicom_archive import write_series
+from client.virtual_hospital.head_source import find_head, read_head
+from client.virtual_hospital.scanner_style import STYLES, acquire
 from common.errors import ExitCode, Refusal
 from common.geometry import Grid
 

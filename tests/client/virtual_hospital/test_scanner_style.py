@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from client.archive.scanner import STYLES, Acquisition, ScannerStyle, acquire, correlated_noise
+from client.virtual_hospital.scanner_style import STYLES, Acquisition, ScannerStyle, acquire, correlated_noise
 
 VOXEL_MM = 3.0
 SHAPE = (50, 64, 60)

@@ -17,7 +17,6 @@ from common.exchange import (
     RegisterReply,
     RegisterRequest,
     Reply,
-    Role,
     TensorSpec,
     TrainLosses,
     TrainReply,
@@ -27,6 +26,7 @@ from common.exchange import (
     read_request,
     unpack_weights,
 )
+from common.roles import Role
 from common.study import WireDtype
 
 SHA = "a" * 64

@@ -2,7 +2,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from common.regions import body_mask, enclosed_by_bone
+from common.metrics.regions import body_mask, enclosed_by_bone
 
 
 def skull() -> Tensor:

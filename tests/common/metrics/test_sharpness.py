@@ -7,7 +7,7 @@ from scipy import ndimage, signal
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
-from common.sharpness import gradient_ratio, radial_power, spectrum_distance_db
+from common.metrics.sharpness import gradient_ratio, radial_power, spectrum_distance_db
 
 EVERYWHERE = torch.ones(20, 24, 18, dtype=torch.bool)
 

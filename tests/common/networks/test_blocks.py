@@ -4,14 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from common.networks.blocks import (
-    ConvUnit,
-    JoinUnit,
-    depth_to_space,
-    group_norm,
-    space_to_depth,
-    start_as_resize,
-)
+from common.networks.blocks import ConvUnit, JoinUnit, depth_to_space, group_norm, space_to_depth, start_as_resize
 
 
 def test_space_to_depth_gathers_each_cube_of_eight_voxels() -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from common.networks import build_generator
-from common.networks.lifting import LiftingGenerator
+from common.networks.lifting_generator import LiftingGenerator
 from common.study import Study
 
 MakeStudy = Callable[..., Study]

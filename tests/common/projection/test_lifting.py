@@ -4,8 +4,7 @@ import torch
 
 from common.errors import ExitCode, Refusal
 from common.geometry import FrontalView, Geometry, Grid, LateralView
-from common.lifting import Lifting
-from common.projection import Projector
+from common.projection import Lifting, Projector
 
 VIEWS = [(frontal, lateral) for frontal in FrontalView for lateral in LateralView]
 GRID = Grid(shape=(9, 11, 10), voxel_mm=20.0)

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from benchmarks.projection.phantoms import smooth_phantom, voxelised
 from benchmarks.projection.scene import view_rays
+from common.attenuation import hu_to_mu
 from common.errors import ExitCode, Refusal
 from common.geometry import FrontalView, Geometry, Grid, LateralView, Pose
-from common.projection import Placement, Projector, hu_to_mu, native_projection
+from common.projection import Placement, Projector, native_projection
 
 Tracer = Callable[[np.ndarray, tuple[float, float, float], Geometry], np.ndarray]
 WATER = 0.0192

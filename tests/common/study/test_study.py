@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.attenuation import water_mu_per_mm
 from common.errors import ExitCode, Refusal
-from common.projection import water_mu_per_mm
 from common.study import GeneratorSettings, RadiographSettings, Study
 
 SMALL = """

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from server.rounds.outer_momentum import moved_on
+from server.aggregation.outer_momentum import moved_on
 
 
 def test_without_momentum_the_mean_is_taken_as_it_is() -> None:

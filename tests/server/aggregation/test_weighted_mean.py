@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from common.errors import ExitCode, Refusal
 from common.exchange import TrainLosses, TrainReply
 from common.study import Study
-from server.rounds.aggregation import IncomingReplies, check_update, weighted_mean
+from server.aggregation.incoming_replies import IncomingReplies
+from server.aggregation.update_norm import check_update
+from server.aggregation.weighted_mean import weighted_mean
 
 LOSSES = TrainLosses(generator=1.0, reconstruction=0.5, reprojection=0.2, adversarial=0.1, discriminator=0.3)
 VALUES = st.lists(

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import ExitCode, Refusal
-from common.exchange import Role
+from common.roles import Role
 from common.trust import new_site_key, public_key_sha256
 from server.consortium import AdmittedSite, admit, admit_all, read_admissions
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from rich.console import Console
 
 from common.progress import Phase, ProgressFile, SiteProgress
+from server.coordinator.run_view import RunView
 from server.rounds import EventLog
-from server.run_view import RunView
 
 LOSSES = {"generator": 0.5, "reconstruction": 0.4, "reprojection": 0.1, "adversarial": 0.0, "discriminator": 0.25}
 

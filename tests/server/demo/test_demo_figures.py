@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from common.errors import ExitCode, Refusal
-from common.exchange import Role
-from server.demo import HOSPITALS
-from server.demo_figures import demo_figures
+from common.roles import Role
+from server.demo.demo import HOSPITALS
+from server.demo.demo_figures import demo_figures
 
 
 def test_three_hospitals_train_on_different_scanners_and_one_is_held_out() -> None:

@@ -17,7 +17,8 @@ import pytest
 from flwr.app import Error, Message
 
 from client.gate import Released
-from client.link.fleet import Coordinator, LinkEvent, LinkEventKind, serve
+from client.link import Coordinator, LinkEvent, LinkEventKind
+from client.link.fleet import serve
 from common.trust import BUNDLE, BUNDLE_SHA256, new_site_key
 from server.consortium import make_certificates
 from server.link import Control, Line, RoundGrid, ServerTask, SuperLink

@@ -9,14 +9,16 @@ import sys
 import threading
 from pathlib import Path
 
-from common.trust import BUNDLE_SHA256, silence_flower
+from common.silence import silence_flower
+from common.trust import BUNDLE_SHA256
 
 silence_flower()
 
 from flwr.app import Error, Message  # noqa: E402 - after silencing
 
 from client.gate import Released  # noqa: E402
-from client.link.fleet import Coordinator, serve  # noqa: E402
+from client.link import Coordinator  # noqa: E402
+from client.link.fleet import serve  # noqa: E402
 
 folder, address = Path(sys.argv[1]), sys.argv[2]
 stop = threading.Event()

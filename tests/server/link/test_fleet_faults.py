@@ -12,7 +12,7 @@ import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.supernode.fleet_http_client import FleetHttpClient
 
-from client.link.fleet import LinkEventKind
+from client.link import LinkEventKind
 from common.errors import ExitCode, Refusal
 from common.exchange import Kind, RefusalCode
 from common.trust import load_private_key, new_site_key, public_key_of

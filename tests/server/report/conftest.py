@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.exchange import CohortFlow, MethodStatistics, MetricSums, Role, TrainLosses
+from common.exchange import CohortFlow, MethodStatistics, MetricSums, TrainLosses
 from common.geometry import Geometry, Grid
+from common.roles import Role
 from common.study import Federation, Study
 from server.rounds import Outcome, RoundRecord, RunRecord, SiteEvaluation, SiteRecord, SiteTraining
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from common.metrics import CaseMetrics
-from server.report.definitions import metric_definitions
+from common.metrics.calculation import CaseMetrics
+from common.metrics.definitions import metric_definitions
 from server.report.document import ReportDocument
 from server.report.guidelines import GUIDELINE_ITEMS
 from server.report.records import read_run

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from common.exchange import Role
+from common.roles import Role
 from server.report.participation import (
     Task,
     incidents_of,

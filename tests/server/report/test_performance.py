@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from common.exchange import MetricSums, Role
-from server.report.definitions import metric_definitions
+from common.exchange import MetricSums
+from common.metrics.definitions import metric_definitions
+from common.roles import Role
 from server.report.performance import evaluation_of
 from server.report.records import read_run
 from server.report.results import CentreState, Evaluation

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from common.exchange import MethodStatistics, MetricSums, Role
+from common.exchange import MethodStatistics, MetricSums
+from common.roles import Role
 from server.report.document import ReportDocument
 from server.report.records import read_run
 from server.rounds import Outcome, SiteTraining

@@ -17,7 +17,6 @@ from common.exchange import (
     MethodStatistics,
     MetricSums,
     RegisterReply,
-    Role,
     TrainLosses,
     TrainReply,
     pack,
@@ -25,6 +24,7 @@ from common.exchange import (
     train_manifests,
     unpack_weights,
 )
+from common.roles import Role
 from common.study import Study
 from server.consortium import AdmittedSite
 from server.link import InProcessGrid, Line

@@ -134,7 +134,7 @@ def test_too_few_sites_end_the_run_with_a_refusal_and_keep_what_was_done(bench) 
 
 
 def test_a_site_whose_role_differs_from_its_admission_does_not_take_part(bench) -> None:
-    from common.exchange import Role
+    from common.roles import Role
 
     bench.sites["south"].role = Role.EVALUATE
     bench.wait_for_sites_s = 1.0

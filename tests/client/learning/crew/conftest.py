@@ -10,7 +10,8 @@ import psutil
 import pytest
 import torch
 
-from client.archive import Case, CaseFile
+from client.case import Case
+from client.cohort import CaseFile
 from client.learning import Crew, LocalTrainer
 from common.exchange import Weights, weights_of
 from common.networks import build_discriminator, build_generator

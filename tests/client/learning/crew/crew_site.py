@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from client.archive import CaseFile
+from client.cohort import CaseFile
 from client.learning import Crew, StepProgress
 from common.exchange import weights_of
 from common.networks import build_discriminator, build_generator

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.geometry import FrontalView, Geometry, Grid, LateralView, Pose
-from common.projection import Projector, compiled
+from common.projection import Projector
+from common.projection.compiled import volume_sweep as compiled
 
 TURNED = Pose(pitch_deg=-20, roll_deg=10, yaw_deg=-8, translation_mm=(6.0, -8.0, 5.0))
 
@@ -96,7 +97,7 @@ import numba
 numba.njit(lambda: 0)()
 asked = binding.get_host_cpu_features
 binding.get_host_cpu_features = lambda: {"avx512f": sys.argv[1] == "16"}
-from common.projection.lanes import LANES
+from common.projection.compiled.lanes import LANES
 binding.get_host_cpu_features = asked
 assert LANES == int(sys.argv[1])
 import torch

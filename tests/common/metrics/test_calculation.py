@@ -7,8 +7,9 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
 from common.errors import ExitCode, Refusal
-from common.metrics import body_mask, bone_dice, case_metrics, cosine_similarity, mae_hu, psnr_db, ssim
-from common.regions import enclosed_by_bone
+from common.metrics import body_mask
+from common.metrics.calculation import bone_dice, case_metrics, cosine_similarity, mae_hu, psnr_db, ssim
+from common.metrics.regions import enclosed_by_bone
 from common.study import Window
 
 WINDOW = Window(low_hu=-1000.0, high_hu=1500.0)

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from common.errors import ExitCode, Refusal
-from common.regions import BODY_HU, BONE_HU, BRAIN_HU, body_mask, enclosed_by_bone
-from common.sharpness import gradient_ratio, spectrum_distance_db
+from common.metrics.regions import BODY_HU, BONE_HU, BRAIN_HU, body_mask, enclosed_by_bone
+from common.metrics.sharpness import gradient_ratio, spectrum_distance_db
 from common.study import Window
 
 HIGHEST_PSNR_DB = 100.0
@@ -39,7 +39,7 @@ class CaseMetrics:
         ssim_body: mean of the SSIM map over the body mask.
         mae_intracranial_hu: as ``mae_brain_hu``, but only where bone of the truth encloses the voxel.
         reprojection: mean absolute difference of line integrals; None where none are given.
-        gradient_ratio, spectrum_distance_db: see :mod:`common.sharpness`.
+        gradient_ratio, spectrum_distance_db: see :mod:`common.metrics.sharpness`.
     """
 
     psnr_db: float

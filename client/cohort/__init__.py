@@ -1,0 +1,25 @@
+"""The cohort: an archive's usable cases, built once, kept, split, counted, and said of each series why or why not."""
+
+from client.cohort.building import CohortProgress
+from client.cohort.counts import CohortCounts, cohort_counts, kvp_band, spacing_band
+from client.cohort.examination import SECRET_NAME, CaseFile, Cohort, Findings, build_cohort, examine
+from client.cohort.verdict_wording import MENDS, REASONS, SeriesVerdict
+from client.cohort.whereabouts import whereabouts
+
+__all__ = [
+    "MENDS",
+    "REASONS",
+    "SECRET_NAME",
+    "CaseFile",
+    "Cohort",
+    "CohortCounts",
+    "CohortProgress",
+    "Findings",
+    "SeriesVerdict",
+    "build_cohort",
+    "cohort_counts",
+    "examine",
+    "kvp_band",
+    "spacing_band",
+    "whereabouts",
+]

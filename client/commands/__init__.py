@@ -1,0 +1,1 @@
+"""The commands of ``tomoray-site``, a file each."""

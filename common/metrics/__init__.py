@@ -1,0 +1,36 @@
+"""Image metrics with pinned definitions: how each is calculated, and what it means in words."""
+
+from common.metrics.calculation import CaseMetrics, case_metrics, mae_hu, psnr_db
+from common.metrics.definitions import (
+    GENERATOR,
+    PRINCIPAL,
+    MethodDefinition,
+    MetricDefinition,
+    method_named,
+    method_order,
+    metric_definitions,
+    metric_named,
+    window_text,
+)
+from common.metrics.regions import BODY_HU, BONE_HU, BRAIN_HU, body_mask, enclosed_by_bone
+
+__all__ = [
+    "BODY_HU",
+    "BONE_HU",
+    "BRAIN_HU",
+    "GENERATOR",
+    "PRINCIPAL",
+    "CaseMetrics",
+    "MethodDefinition",
+    "MetricDefinition",
+    "body_mask",
+    "case_metrics",
+    "enclosed_by_bone",
+    "mae_hu",
+    "method_named",
+    "method_order",
+    "metric_definitions",
+    "metric_named",
+    "psnr_db",
+    "window_text",
+]
