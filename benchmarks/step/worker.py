@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from client.case import Case, CaseFacts, radiograph_pair
+from client.case import Case, CaseFacts, drr_pair
 from client.learning.players import Players
 from client.learning.samples import Samples
 from client.phantom.anatomy import procedural_head
@@ -88,7 +88,7 @@ def measure(network: str, steps: int, threads: int) -> dict[str, Any]:
 
 def _case(study: Study) -> Case:
     volume = procedural_head(1, study.grid)
-    integrals = radiograph_pair(volume.astype("float32"), study.grid.voxel_mm, study.geometry, study.radiograph)
+    integrals = drr_pair(volume.astype("float32"), study.grid.voxel_mm, study.geometry, study.radiograph)
     return Case("step", volume, integrals, FACTS)
 
 

@@ -5,7 +5,7 @@ from client.case.body import find_body
 from client.case.case import FORMAT, Case, CaseFacts
 from client.case.construction import Recipe, construct_case
 from client.case.decoding import AIR_HU, SliceStack, UnreadablePixels, decode_stack
-from client.case.drr import add_noise, radiograph_pair
+from client.case.drr import add_noise, drr_pair
 from client.case.provenance import Provenance, Step
 from client.case.volume import Pose, resample
 
@@ -24,7 +24,7 @@ __all__ = [
     "add_noise",
     "construct_case",
     "decode_stack",
+    "drr_pair",
     "find_body",
-    "radiograph_pair",
     "resample",
 ]

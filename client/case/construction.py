@@ -15,8 +15,8 @@ from client.case.alignment import Alignment, align
 from client.case.body import Body, find_body
 from client.case.case import Case, CaseFacts
 from client.case.decoding import SliceStack, UnreadablePixels, Volume, averaged, block_mean, decode_stack
-from client.case.drr import radiograph_pair
-from client.case.native_drr import native_radiograph_pair
+from client.case.drr import drr_pair
+from client.case.native_drr import native_drr_pair
 from client.case.provenance import Provenance, Step
 from client.case.volume import Pose, fine_factor, fine_grid, resample
 from common.errors import Refusal
@@ -65,7 +65,7 @@ def construct_case(plan: Plan, patient: str, recipe: Recipe) -> Case | VerdictCo
     if recipe.radiograph.resolution == "native":
         integrals = _native_pair(body.stack, alignment.pose, recipe)
     else:
-        integrals = radiograph_pair(volume, fine.voxel_mm, recipe.geometry, recipe.radiograph)
+        integrals = drr_pair(volume, fine.voxel_mm, recipe.geometry, recipe.radiograph)
     if integrals is None:
         return VerdictCode.NOT_PROJECTED
     return Case(
@@ -94,7 +94,7 @@ def _native_pair(stack: SliceStack, pose: Pose, recipe: Recipe) -> NDArray[np.fl
     expect_outside(recipe.geometry, recipe.grid)
     threads = min(torch.get_num_threads(), MOST_THREADS)
     try:
-        return native_radiograph_pair(stack, pose, recipe.grid, recipe.geometry, recipe.radiograph, threads=threads)
+        return native_drr_pair(stack, pose, recipe.grid, recipe.geometry, recipe.radiograph, threads=threads)
     except Refusal:
         return None
 

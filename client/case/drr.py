@@ -1,4 +1,4 @@
-"""The radiograph pair of a CT: noise-free line integrals once per case, fresh photon noise for every sample."""
+"""The DRR pair of a CT: noise-free line integrals once per case, fresh photon noise for every sample."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from common.study import RadiographSettings
 _FEWEST_PHOTONS = 1.0
 
 
-def radiograph_pair(
+def drr_pair(
     volume_hu: NDArray[np.float32], voxel_mm: float, geometry: Geometry, settings: RadiographSettings
 ) -> NDArray[np.float32]:
     """Noise-free line integrals of attenuation through a volume centred on the isocentre.

@@ -1,4 +1,4 @@
-"""The radiograph pair of a CT from its slices as scanned, without resampling them first."""
+"""The DRR pair of a CT from its slices as scanned, without resampling them first."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _EVEN_MM = 0.05
 _MOST_GROWTH = 2
 
 
-def native_radiograph_pair(
+def native_drr_pair(
     stack: SliceStack, pose: Pose, grid: Grid, geometry: Geometry, settings: RadiographSettings, *, threads: int = 1
 ) -> NDArray[np.float32]:
     """Noise-free line integrals of attenuation through the slices as they were scanned.

@@ -13,7 +13,7 @@ import pytest
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from client.case import Case, radiograph_pair
+from client.case import Case, drr_pair
 from client.cohort import build_cohort
 from client.learning.samples import Samples
 from client.phantom.anatomy import procedural_head
@@ -107,7 +107,7 @@ def _check_radiographs(case: Case, study: Study, ball_mm: NDArray[np.float64]) -
 
 def _shadow(case: Case, without: NDArray[np.int16], study: Study, view: int) -> tuple[float, float]:
     """Centroid of what the ball adds to the site's own DRR."""
-    plain = radiograph_pair(without.astype(np.float32), study.grid.voxel_mm, study.geometry, study.radiograph)
+    plain = drr_pair(without.astype(np.float32), study.grid.voxel_mm, study.geometry, study.radiograph)
     added = np.clip(case.integrals[view] - np.asarray(plain)[view], 0, None)
     added = np.where(added > 0.5 * added.max(), added, 0.0)
     rows, columns = np.indices(added.shape)

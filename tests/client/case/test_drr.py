@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from client.case.construction import target_volume
-from client.case.drr import add_noise, radiograph_pair
+from client.case.drr import add_noise, drr_pair
 from client.case.volume import fine_grid
 from client.phantom.anatomy import template_head
 from common.attenuation import hu_to_mu
@@ -22,7 +22,7 @@ GEOMETRY = Geometry(detector_shape=(48, 48), pixel_mm=8.0)
 def test_integral_through_the_middle_of_a_water_cube_is_its_length():
     hu = np.full((40, 40, 40), -1000, np.float32)
     hu[10:30, 10:30, 10:30] = 0
-    pair = radiograph_pair(hu, 2.5, Geometry(detector_shape=(33, 33), pixel_mm=4.0), SETTINGS)
+    pair = drr_pair(hu, 2.5, Geometry(detector_shape=(33, 33), pixel_mm=4.0), SETTINGS)
     assert pair.shape == (2, 33, 33)
     assert pair.dtype == np.float32
     assert pair[:, 16, 16] == pytest.approx(50 * SETTINGS.water_mu_per_mm, rel=0.01)
@@ -31,9 +31,9 @@ def test_integral_through_the_middle_of_a_water_cube_is_its_length():
 def test_metal_above_any_window_attenuates_in_full():
     hu = np.full((16, 16, 16), -1000, np.float32)
     hu[8, 8, 8] = 3000
-    faint = radiograph_pair(hu, 2.5, GEOMETRY, SETTINGS).max()
+    faint = drr_pair(hu, 2.5, GEOMETRY, SETTINGS).max()
     hu[8, 8, 8] = 15_000
-    assert radiograph_pair(hu, 2.5, GEOMETRY, SETTINGS).max() == pytest.approx(4 * faint, rel=1e-3)
+    assert drr_pair(hu, 2.5, GEOMETRY, SETTINGS).max() == pytest.approx(4 * faint, rel=1e-3)
 
 
 def test_target_and_radiographs_agree():
@@ -42,7 +42,7 @@ def test_target_and_radiographs_agree():
     fine = fine_grid(grid)
     volume = np.clip(template_head(fine).astype(np.float32), -1000, None)
     target = target_volume(volume, grid)
-    pair = radiograph_pair(volume, fine.voxel_mm, GEOMETRY, SETTINGS)
+    pair = drr_pair(volume, fine.voxel_mm, GEOMETRY, SETTINGS)
     coarse = torch.from_numpy(target.astype(np.float32))[None, None]
     again = Projector(grid, GEOMETRY)(hu_to_mu(coarse, SETTINGS.water_mu_per_mm))[0].numpy()
     assert np.abs(again - pair).mean() < 0.02 * pair.max()

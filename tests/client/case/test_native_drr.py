@@ -15,8 +15,8 @@ from client.archive.eligibility import judge_headers
 from client.archive.pseudonym import Pseudonyms
 from client.case.construction import Recipe, construct_case
 from client.case.decoding import AIR_HU, SliceStack
-from client.case.drr import radiograph_pair
-from client.case.native_drr import evenly_spaced, native_radiograph_pair
+from client.case.drr import drr_pair
+from client.case.native_drr import evenly_spaced, native_drr_pair
 from client.case.volume import Pose
 from client.virtual_hospital.dicom_archive import write_virtual_archive
 from client.virtual_hospital.scanner_style import STYLES
@@ -70,7 +70,7 @@ SCANS = {
 @pytest.mark.parametrize("name", SCANS)
 def test_line_integrals_equal_their_closed_form_however_the_slices_lie(name):
     make, tolerance = SCANS[name]
-    found = native_radiograph_pair(make(), BOWED, GRID, GEOMETRY, NATIVE)
+    found = native_drr_pair(make(), BOWED, GRID, GEOMETRY, NATIVE)
     exact = np.stack([smooth_phantom().integrals(view.source_mm, view.pixels_mm) for view in view_rays(GEOMETRY)])
     error = np.abs(found - exact) / exact.max()
     assert error.max() < tolerance
@@ -78,8 +78,8 @@ def test_line_integrals_equal_their_closed_form_however_the_slices_lie(name):
 
 def test_threads_do_not_change_a_bit():
     stack = tilted(steps_of(60, 4.0))
-    one = native_radiograph_pair(stack, BOWED, GRID, GEOMETRY, NATIVE)
-    assert np.array_equal(one, native_radiograph_pair(stack, BOWED, GRID, GEOMETRY, NATIVE, threads=3))
+    one = native_drr_pair(stack, BOWED, GRID, GEOMETRY, NATIVE)
+    assert np.array_equal(one, native_drr_pair(stack, BOWED, GRID, GEOMETRY, NATIVE, threads=3))
 
 
 def test_an_even_stack_is_not_touched_and_an_uneven_one_grows_to_twice_its_slices_at_most():
@@ -123,22 +123,22 @@ def test_what_lies_outside_the_box_does_not_show(axis, side):
     face = SMALL.extent_mm[2 - axis] / 2
     low, high = np.full(3, -20.0), np.full(3, 20.0)
     middle = block(tilted(steps_of(60, 3.0)), BOWED, low, high)
-    expected = native_radiograph_pair(middle, BOWED, SMALL, GEOMETRY, NATIVE)
+    expected = native_drr_pair(middle, BOWED, SMALL, GEOMETRY, NATIVE)
     low[axis], high[axis] = sorted((side * (face + 4), side * (face + 25)))
     outside = block(middle, BOWED, low, high)
     assert (outside.hu > AIR_HU).sum() > 1000
     both = replace(middle, hu=np.maximum(middle.hu, outside.hu))
-    assert np.array_equal(native_radiograph_pair(both, BOWED, SMALL, GEOMETRY, NATIVE), expected)
+    assert np.array_equal(native_drr_pair(both, BOWED, SMALL, GEOMETRY, NATIVE), expected)
     with pytest.raises(Refusal, match="anything but air"):
-        native_radiograph_pair(outside, BOWED, SMALL, GEOMETRY, NATIVE)
+        native_drr_pair(outside, BOWED, SMALL, GEOMETRY, NATIVE)
 
 
 def test_a_body_that_leaves_the_box_is_cut_at_its_faces_without_stripes():
     """Water to beyond all faces is the box itself, though slices and rows meet its lower face at an angle."""
     stack = block(tilted(steps_of(100, 2.5)), BOWED, np.full(3, -75.0), np.full(3, 75.0))
     geometry = Geometry(detector_shape=(160, 160), pixel_mm=1.5)
-    found = native_radiograph_pair(stack, BOWED, SMALL, geometry, NATIVE)
-    expected = radiograph_pair(np.zeros(SMALL.shape, dtype=np.float32), SMALL.voxel_mm, geometry, NATIVE)
+    found = native_drr_pair(stack, BOWED, SMALL, geometry, NATIVE)
+    expected = drr_pair(np.zeros(SMALL.shape, dtype=np.float32), SMALL.voxel_mm, geometry, NATIVE)
     error = (found - expected) / expected.max()
     along_the_face = error[:, :, 50:110] - error[:, :, 50:110].mean(axis=2, keepdims=True)
     assert found.sum() == pytest.approx(expected.sum(), rel=1e-3)
