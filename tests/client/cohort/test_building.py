@@ -77,7 +77,7 @@ def test_a_full_disk_is_one_refusal_and_keeps_what_was_built(built, heads, study
 def test_a_build_killed_in_the_middle_goes_on_where_it_stopped(heads, study, tmp_path, monkeypatch):
     code = (
         "import sys; from pathlib import Path\n"
-        "from client.archive import build_cohort\n"
+        "from client.cohort import build_cohort\n"
         "from common.exchange import Role\n"
         "from common.study import Study\n"
         "study = Study.model_validate_json(sys.argv[3])\n"
