@@ -7,6 +7,7 @@ from client.case.construction import Recipe, construct_case
 from client.case.decoding import AIR_HU, SliceStack, UnreadablePixels, decode_stack
 from client.case.drr import add_noise, drr_pair
 from client.case.provenance import Provenance, Step
+from client.case.template import template_sha256
 from client.case.volume import Pose, resample
 
 __all__ = [
@@ -27,4 +28,5 @@ __all__ = [
     "drr_pair",
     "find_body",
     "resample",
+    "template_sha256",
 ]

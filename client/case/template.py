@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import final
@@ -51,6 +52,15 @@ def template_levels() -> tuple[TemplateLevel, ...]:
     grid = Grid(shape=_EXTENT_VOXELS, voxel_mm=_PAINTED_MM)
     painted = np.clip(template_head(grid).astype(np.float32), *WINDOW_HU)
     return tuple(_level(painted, grid, round(voxel_mm / _PAINTED_MM)) for voxel_mm in LEVELS_MM)
+
+
+def template_sha256() -> str:
+    """SHA-256 of the template's values, by which a stored case follows from the procedural head."""
+    digest = hashlib.sha256()
+    for level in template_levels():
+        for values in (level.points_mm, level.values_hu, level.brain, level.vault):
+            digest.update(values.tobytes())
+    return digest.hexdigest()
 
 
 def _level(painted: NDArray[np.float32], grid: Grid, factor: int) -> TemplateLevel:

@@ -6,23 +6,17 @@ import hashlib
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal, Self, final
 
 import safetensors
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-import client
-import common.attenuation
-import common.geometry
-import common.projection
-from client.archive import Plan, Pseudonyms, SliceHeader, VerdictCode
+from client.archive import Plan, Pseudonyms, VerdictCode
 from client.case import FORMAT, Recipe, construct_case
-from client.dicom import open_plain
+from client.cohort.case_key import bytes_sha256, code_sha256, plan_sha256
 from common.files import make_folder, write_atomic
-
-_READ_BYTES = 1 << 20
 
 KeyedHash = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 
@@ -97,7 +91,7 @@ class CaseStore:
     @cached_property
     def folder(self) -> Path:
         """The folder of this release and recipe, created if need be."""
-        release = make_folder(self.root / _code_sha256()[:16])
+        release = make_folder(self.root / code_sha256()[:16])
         return make_folder(release / self.pseudonyms.of("recipe", repr(self.recipe)))
 
     def remembered(self, plan: Plan, patient: str) -> Outcome | None:
@@ -116,10 +110,10 @@ class CaseStore:
         known = self.remembered(plan, patient)
         if known is not None:
             return known
-        digest = _bytes_sha256(plan.slices)
+        digest = bytes_sha256(plan.slices)
         if digest is None:
             return Outcome(VerdictCode.UNREADABLE, "", None, ())
-        key = self.pseudonyms.of("case", patient, digest)
+        key = self.pseudonyms.of("case", patient, digest, plan_sha256(plan))
         verdict = self._verdict(key) or self._constructed(key, plan, patient)
         glance_path = self._glance_path(plan, patient)
         _Glance(key=key).write(glance_path)
@@ -149,7 +143,7 @@ class CaseStore:
         if isinstance(case, VerdictCode):
             verdict = _Verdict(code=case)
         else:
-            origin = {"code_sha256": _code_sha256(), "input": key}
+            origin = {"code_sha256": code_sha256(), "input": key}
             case = replace(case, provenance=case.provenance.model_copy(update=origin))
             case.save(self._case_path(key))
             content = hashlib.sha256(case.volume_hu.tobytes()).hexdigest()
@@ -164,7 +158,7 @@ class CaseStore:
 
     def _glance_path(self, plan: Plan, patient: str) -> Path:
         facts = (f"{item.instance} {item.frame} {item.size_bytes} {item.modified_ns}" for item in plan.slices)
-        return self.folder / f"{self.pseudonyms.of('glance', patient, *facts)}.glance.json"
+        return self.folder / f"{self.pseudonyms.of('glance', patient, plan_sha256(plan), *facts)}.glance.json"
 
     def _case_path(self, key: str) -> Path:
         return self.folder / f"{key}.safetensors"
@@ -179,36 +173,3 @@ def _is_whole(path: Path) -> bool:
             return (stored.metadata() or {}).get("format") == FORMAT
     except (OSError, safetensors.SafetensorError):
         return False
-
-
-def _bytes_sha256(slices: Iterable[SliceHeader]) -> str | None:
-    """SHA-256 over which frames of which files the slices are, and the files' bytes; None if one cannot be read."""
-    files: dict[Path, int] = {}
-    frames = [(files.setdefault(header.path, len(files)), header.frame) for header in slices]
-    digest = hashlib.sha256(repr(frames).encode())
-    try:
-        for path in files:
-            with open_plain(path) as stream:
-                content = hashlib.sha256()
-                while part := stream.read(_READ_BYTES):
-                    content.update(part)
-            digest.update(content.digest())
-    except OSError:
-        return None
-    return digest.hexdigest()
-
-
-@lru_cache(maxsize=1)
-def _code_sha256() -> str:
-    """SHA-256 of the modules that make a case, so that no case outlives the code it came from."""
-    digest = hashlib.sha256()
-    for path in _code_files():
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()
-
-
-def _code_files() -> list[Path]:
-    here = Path(client.__file__).parent
-    folders = [here / "case", here / "dicom", Path(str(common.projection.__file__)).parent]
-    modules = [Path(str(module.__file__)) for module in (common.attenuation, common.geometry)]
-    return [*modules, *(path for folder in folders for path in sorted(folder.rglob("*.py")))]

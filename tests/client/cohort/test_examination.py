@@ -10,7 +10,8 @@ import pytest
 
 from client.archive import VerdictCode
 from client.archive.pseudonym import site_pseudonyms
-from client.cohort import build_cohort, case_store, examine
+from client.cohort import build_cohort, examine
+from client.cohort.case_key import code_sha256
 from common.errors import ExitCode, Refusal
 from common.roles import Role
 from common.study import CohortSettings
@@ -45,7 +46,7 @@ def test_each_case_says_what_was_done_to_it_by_which_code_from_which_bytes(built
     for case in cases:
         provenance = case.provenance
         assert provenance.release == RELEASE
-        assert provenance.code_sha256 == case_store._code_sha256()
+        assert provenance.code_sha256 == code_sha256()
         assert [step.name for step in provenance.steps] == [
             "decoded",
             "padding_made_air",
