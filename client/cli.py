@@ -64,11 +64,23 @@ def virtual_archive(
     ] = None,
     head_id: Annotated[str, typer.Option(help="Of a folder of heads, the one whose name starts with ID_.")] = "",
     matrix: Annotated[int, typer.Option(min=64, max=1024, help="Pixels along an image's edge.")] = 256,
+    fault: Annotated[
+        list[str] | None, typer.Option(help="Of a last patient each, one fault; 'list' names them, 'all' takes all.")
+    ] = None,
 ) -> None:
     """Write a stand-in archive of virtual patients as true DICOM CT series."""
     from client.commands import virtual_archive as command
 
-    command.write_archive(folder, patients=patients, style=style, seed=seed, head=head, head_id=head_id, matrix=matrix)
+    command.write_archive(
+        folder,
+        patients=patients,
+        style=style,
+        seed=seed,
+        head=head,
+        head_id=head_id,
+        matrix=matrix,
+        faults=tuple(fault or ()),
+    )
 
 
 @app.command()

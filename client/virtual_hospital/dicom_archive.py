@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -16,6 +17,7 @@ from pydicom.filewriter import dcmwrite
 from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 
 from client.phantom import AIR_HU, procedural_head
+from client.virtual_hospital.faults import Fault
 from client.virtual_hospital.head_deformation import random_deformation
 from client.virtual_hospital.head_source import HeadVolume, read_head
 from client.virtual_hospital.scanner_style import Acquisition, ScannerStyle, acquire
@@ -51,6 +53,7 @@ def write_virtual_archive(
     seed: int,
     head: Path | None = None,
     matrix: int = 256,
+    faults: Sequence[Fault] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> VirtualArchive:
     """Write one CT series per virtual patient below ``root``, in nested folders whose names mean nothing.
@@ -66,6 +69,7 @@ def write_virtual_archive(
         head: a real head, as :func:`read_head` takes it, that every patient is a deformation of; without it each
             patient is a procedural head.
         matrix: pixels along each side of a slice, 64 to 1024; the field of view is the style's whatever the matrix.
+        faults: of the last patients' series, one each in this order; at most as many as patients.
         progress: called with (patients written, patients) after each patient.
 
     Raises:
@@ -73,6 +77,9 @@ def write_virtual_archive(
             be written, ``DISK_FULL``, and what reading ``head`` refuses.
     """
     _check(patients, seed, matrix)
+    if len(faults) > patients:
+        mend = f"write {len(faults)} patients or more: each fault has one of its own"
+        raise Refusal(ExitCode.SETTINGS_INVALID, f"{len(faults)} faults", where=f"{patients} patients", mend=mend)
     _prepare(root)
     source = None if head is None else _with_room(read_head(head))
     files = 0
@@ -81,7 +88,9 @@ def write_virtual_archive(
         own = int.from_bytes(_digest(seed, "patient", number)[:7], "big")
         volume, voxel_mm = _anatomy(source, own, style.pixel_mm * style.matrix / matrix, matrix)
         acquisition = acquire(volume, voxel_mm, style, own, matrix=matrix)
-        files += write_series(root, acquisition, style, seed=seed, number=number)
+        place = number - 1 - (patients - len(faults))
+        fault = faults[place] if place >= 0 else None
+        files += write_series(root, acquisition, style, seed=seed, number=number, fault=fault)
         if progress is not None:
             progress(number, patients)
     return VirtualArchive(patients=patients, series=patients, files=files)
@@ -126,7 +135,15 @@ def _anatomy(source: HeadVolume | None, seed: int, pixel_mm: float, matrix: int)
     return procedural_head(seed, Grid(shape=(cells, cells, cells), voxel_mm=voxel_mm)), voxel_mm
 
 
-def write_series(root: Path, acquisition: Acquisition, style: ScannerStyle, *, seed: int, number: int) -> int:
+def write_series(
+    root: Path,
+    acquisition: Acquisition,
+    style: ScannerStyle,
+    *,
+    seed: int,
+    number: int,
+    fault: Fault | None = None,
+) -> int:
     """Write one scan as a DICOM series in nested folders below ``root``.
 
     Args:
@@ -135,6 +152,7 @@ def write_series(root: Path, acquisition: Acquisition, style: ScannerStyle, *, s
         style: the scanner it came from.
         seed: the archive's; with ``number`` it decides identifiers and names.
         number: the patient's, from 1.
+        fault: what is wrong with the series.
 
     Returns:
         Number of files written.
@@ -146,6 +164,21 @@ def write_series(root: Path, acquisition: Acquisition, style: ScannerStyle, *, s
     folder = root / names[:2] / names[2:10] / names[10:16]
     with disk_refusals(root):
         folder.mkdir(parents=True, exist_ok=True)
+    images = _images(acquisition, style, seed, number)
+    if fault is not None:
+        images = iter(fault.change([copy.deepcopy(image) for image in images]))
+    files = 0
+    for files, image in enumerate(images, start=1):
+        buffer = io.BytesIO()
+        dcmwrite(buffer, image, enforce_file_format=True)
+        name = _digest(seed, "file", number, files - 1).hex()[:8].upper()
+        with disk_refusals(root):
+            (folder / name).write_bytes(buffer.getvalue())
+    return files
+
+
+def _images(acquisition: Acquisition, style: ScannerStyle, seed: int, number: int) -> Iterator[Dataset]:
+    """The series' objects from inferior to superior: one dataset, changed from slice to slice."""
     dataset = _series_header(acquisition, style, seed, number)
     # A table position of its own for each patient, as scanners have.
     table_mm = -1000.0 + int.from_bytes(_digest(seed, "table", number)[:2], "big") / 2**16 * 400.0
@@ -153,12 +186,7 @@ def write_series(root: Path, acquisition: Acquisition, style: ScannerStyle, *, s
         _describe_slice(dataset, acquisition, (seed, number, index), table_mm)
         stored = plane.astype(np.int32) - style.rescale_intercept
         dataset.PixelData = np.clip(stored, _LOWEST_STORED, _HIGHEST_STORED).astype("<i2").tobytes()
-        buffer = io.BytesIO()
-        dcmwrite(buffer, dataset, enforce_file_format=True)
-        name = _digest(seed, "file", number, index).hex()[:8].upper()
-        with disk_refusals(root):
-            (folder / name).write_bytes(buffer.getvalue())
-    return len(acquisition.slices_hu)
+        yield dataset
 
 
 def _series_header(acquisition: Acquisition, style: ScannerStyle, seed: int, number: int) -> Dataset:

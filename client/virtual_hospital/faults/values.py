@@ -1,0 +1,118 @@
+"""Values that are no HU, or HU stored in a way that hides some of them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from client.virtual_hospital.faults.fault import Fault, HuImage, Slices, hu_of, store_bits, store_hu
+
+METAL_HU = 6000
+METAL_RADIUS_MM = 6.0
+NOISE_HU = 100.0
+# Of the image's half edge: what lies beyond was not reconstructed.
+RECONSTRUCTED = 0.9
+_AIR_HU = -1000
+_TWELVE_BITS = 1 << 12
+
+
+def _beyond(image: Dataset) -> NDArray[np.bool_]:
+    """Pixels outside a reconstructed circle that is smaller than the image's own."""
+    rows, columns = np.ogrid[: image.Rows, : image.Columns]
+    middle = (image.Rows - 1) / 2, (image.Columns - 1) / 2
+    outside: NDArray[np.bool_] = np.hypot(rows - middle[0], columns - middle[1]) > RECONSTRUCTED * image.Rows / 2
+    return outside
+
+
+def _air_beyond(image: Dataset, outside: NDArray[np.bool_]) -> HuImage:
+    return np.where(outside, _AIR_HU, np.clip(hu_of(image), -1024, 3070))
+
+
+def _metal_wrapped(slices: Slices) -> Slices:
+    """Dental metal beyond what twelve bits hold, wrapped to the lowest values."""
+    for image in slices[len(slices) // 4 : len(slices) // 4 + 3]:
+        hu = hu_of(image)
+        place = np.unravel_index(int(np.argmax(hu)), hu.shape)
+        rows, columns = np.ogrid[: image.Rows, : image.Columns]
+        near = np.hypot(rows - place[0], columns - place[1]) * float(image.PixelSpacing[0]) < METAL_RADIUS_MM
+        store_hu(image, np.where(near, METAL_HU, hu))
+    for image in slices:
+        stored = np.maximum(hu_of(image) + 1024, 0) % _TWELVE_BITS
+        store_bits(image, stored, bits=12, signed=False, intercept=-1024)
+        del image.PixelPaddingValue
+    return slices
+
+
+def _padding_4095(slices: Slices) -> Slices:
+    for image in slices:
+        outside = _beyond(image)
+        stored = np.where(outside, 4095, np.maximum(_air_beyond(image, outside) + 1024, 0))
+        store_bits(image, stored, bits=12, signed=False, intercept=-1024)
+        image.PixelPaddingValue = 4095
+    return slices
+
+
+def _padding_beyond_the_bits(slices: Slices) -> Slices:
+    """−3024 in twelve signed bits, which hold −2048 at least."""
+    for image in slices:
+        outside = _beyond(image)
+        stored = np.where(outside, -3024, np.clip(_air_beyond(image, outside), -2048, 2047))
+        store_bits(image, stored, bits=12, signed=True, intercept=0)
+        image.PixelPaddingValue = -3024
+    return slices
+
+
+def _padding_zero(slices: Slices) -> Slices:
+    """0 said to be padding where 0 is water."""
+    for image in slices:
+        outside = _beyond(image)
+        store_bits(image, np.where(outside, 0, _air_beyond(image, outside)), bits=16, signed=True, intercept=0)
+        image.PixelPaddingValue = 0
+    return slices
+
+
+def _noisy_air(slices: Slices) -> Slices:
+    """A sharp kernel whose noise was not cut off below −1024."""
+    rng = np.random.default_rng([len(slices), 0xA1])
+    for image in slices:
+        hu = np.maximum(hu_of(image), _AIR_HU)
+        noise = np.where(hu < -900, rng.normal(0.0, NOISE_HU, hu.shape), 0.0)
+        store_bits(image, np.rint(hu + noise) + 8192, bits=16, signed=False, intercept=-8192)
+        del image.PixelPaddingValue
+    return slices
+
+
+def _offset_lost(slices: Slices) -> Slices:
+    for image in slices:
+        store_bits(image, np.clip(hu_of(image), -1024, 3071) + 1024, bits=16, signed=True, intercept=0)
+        del image.PixelPaddingValue
+    return slices
+
+
+def _monoenergetic(slices: Slices) -> Slices:
+    """At 40 keV bone and contrast are more than twice as bright."""
+    for image in slices:
+        hu = hu_of(image)
+        store_hu(image, np.where(hu > 100, hu * 2.2, hu))
+        image.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL", "MONO_E_40"]
+    return slices
+
+
+def _material_map(slices: Slices) -> Slices:
+    for image in slices:
+        image.RescaleType = "MGML"
+        image.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL", "MATERIAL_FRACTION"]
+    return slices
+
+
+FAULTS = (
+    Fault("metal-wrapped", "metal beyond twelve bits, wrapped to the lowest values", False, _metal_wrapped),
+    Fault("offset-lost", "the offset of 1024 is lost", False, _offset_lost),
+    Fault("monoenergetic", "a virtual image at 40 keV", False, _monoenergetic),
+    Fault("material-map", "iodine in mg/ml, not HU", False, _material_map),
+    Fault("padding-4095", "padding of 4095 within the image's circle, and stated", True, _padding_4095),
+    Fault("padding-beyond-bits", "padding of -3024 in twelve signed bits", True, _padding_beyond_the_bits),
+    Fault("padding-zero", "padding of 0 in signed HU", True, _padding_zero),
+    Fault("noisy-air", "noise in air that nothing cuts off", True, _noisy_air),
+)
