@@ -48,7 +48,7 @@ def canonical_head(person: str, ct: Path, store: Store) -> Tensor:
         store: where it is kept.
 
     Raises:
-        Refusal: as :func:`client.archive.build_cohort` does, and where there is no such head.
+        Refusal: as :func:`client.cohort.build_cohort` does, and where there is no such head.
     """
     source = find_head(ct, person)
     key = {"person": person, "code": code_sha256(CODE)}
