@@ -12,8 +12,9 @@ from benchmarks.quality.cohort import GRID, build_fold, on_training_grid
 from benchmarks.quality.heads import PERSONS, canonical_head, heads_sha256
 from benchmarks.quality.store import Store
 from common.geometry import Grid
+from tests import absences
 
-CT = Path("../shared/data/ct")
+CT = absences.REAL_HEADS_FOLDER
 SMALL = Grid(shape=(40, 40, 40), voxel_mm=5.76)
 
 
@@ -85,7 +86,7 @@ def test_the_hash_of_the_heads_follows_from_every_persons_files(tmp_path: Path) 
 
 
 @pytest.mark.real_heads
-@pytest.mark.skipif(not CT.is_dir(), reason="needs the real head CTs in ../shared/data/ct")
+@pytest.mark.skipif(not CT.is_dir(), reason=absences.REAL_HEADS)
 def test_a_tilted_real_head_comes_out_upright_with_its_brain_in_the_middle(tmp_path: Path) -> None:
     head = canonical_head("03", CT, Store(tmp_path)).float()
     fine = on_training_grid(head).float()
