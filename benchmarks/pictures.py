@@ -53,13 +53,16 @@ def held_out_cases(run: Path) -> tuple[Study, tuple[GalleryEntry, ...]]:
         ValueError: the folder holds no finished demo, or one of real heads.
         Refusal: what reading the run or the archive refuses.
     """
-    figures, directory = run / "demo.json", RunDirectory(run)
-    record, number = directory.run_record(), directory.latest_checkpoint()
-    if record is None or number is None or not figures.exists():
+    figures = run / "demo.json"
+    if not figures.exists():
         raise ValueError(f"{run} holds no finished demo: run 'make demo' first")
     demo = json.loads(figures.read_text(encoding="utf-8"))
     if demo["real_heads"]:
         raise ValueError(f"{run} shows persons, whose pictures stay where they are: run 'make demo' without CT")
+    directory = RunDirectory(run)
+    record, number = directory.run_record(), directory.latest_checkpoint()
+    if record is None or number is None:
+        raise ValueError(f"{run} holds no run")
     study, site = Study.model_validate_json(record.study_json), run / "sites" / demo["held_out"]
     cohort = build_cohort(site / "archive", study, Role.EVALUATE, site / "state")
     cases = [file.load() for file in cohort.validation]
@@ -82,7 +85,7 @@ def write_picture(entry: GalleryEntry, study: Study, path: Path) -> None:
         path: the PNG file; its folder is created if missing.
     """
     figure = Figure(figsize=(8.6, 6.1), layout="constrained", facecolor="white")
-    left, right = figure.subfigures(1, 2, width_ratios=(1.0, 2.05))
+    left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=(1.0, 2.05))[0]
     left.suptitle("What the network is given", fontsize=10)
     for panel, grey, (name, edges) in zip(
         left.subplots(2, 1), display(torch.from_numpy(entry.integrals)), RADIOGRAPHS, strict=True
