@@ -16,6 +16,7 @@ import typer
 from client.cli import app as site_app
 from server.cli import app as coordinator_app
 from server.report_cli import app as report_app
+from tests.test_imports import WINGS
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [
@@ -213,6 +214,13 @@ def paths_in_docstrings(source: str) -> Iterator[str]:
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_what_a_document_names_is_there(path: Path) -> None:
     assert faults(path.read_text(encoding="utf-8"), path.parent) == []
+
+
+def test_the_documents_show_every_wing_in_its_order() -> None:
+    rules, house = ((ROOT / name).read_text(encoding="utf-8") for name in ("CONTRIBUTING.md", "ARCHITECTURE.md"))
+    for side, wings in WINGS.items():
+        assert " → ".join(wings) in " ".join(rules.split())
+        assert [wing for wing in wings if f"`{side}/{wing}/`" not in house] == []
 
 
 def _with_references() -> list[Path]:
