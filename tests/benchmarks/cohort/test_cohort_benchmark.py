@@ -132,6 +132,8 @@ def test_ours_without_radiographs_is_the_volume_of_the_case(head):
     assert case.volume_hu.shape == (128, 128, 128)
 
 
+# MONAI says so wherever there is no GPU's decoder.
+@pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader:UserWarning")
 def test_monai_gives_the_same_head_on_its_own_grid(head):
     # MONAI's Orientation needs it, and the benchmark's environment has it.
     pytest.importorskip("nibabel", reason=absences.PEERS)
