@@ -16,8 +16,8 @@ from benchmarks.quality.heads import FINE, PERSONS, canonical_head
 from benchmarks.quality.morphs import morph
 from benchmarks.quality.store import Store, code_sha256
 from client.case import Case, CaseFacts, add_noise
-from client.learning.widening import Widener
-from client.phantom.anatomy import procedural_head
+from client.learning import Widener
+from client.phantom import procedural_head
 from common.geometry import Geometry
 from common.study import RadiographSettings, Study, Widening
 

@@ -15,10 +15,7 @@ from torch import Tensor
 
 from benchmarks.quality.store import Store, code_sha256
 from client.cohort import build_cohort
-from client.virtual_hospital import STYLES, find_head
-from client.virtual_hospital.dicom_archive import write_series
-from client.virtual_hospital.head_source import read_head
-from client.virtual_hospital.scanner_style import acquire
+from client.virtual_hospital import STYLES, acquire, find_head, read_head, write_series
 from common.geometry import Geometry, Grid
 from common.roles import Role
 from common.study import CohortSettings, Privacy, Study
@@ -48,7 +45,7 @@ def canonical_head(person: str, ct: Path, store: Store) -> Tensor:
         store: where it is kept.
 
     Raises:
-        Refusal: as :func:`client.archive.build_cohort` does, and where there is no such head.
+        Refusal: as :func:`client.cohort.build_cohort` does, and where there is no such head.
     """
     source = find_head(ct, person)
     key = {"person": person, "code": code_sha256(CODE)}

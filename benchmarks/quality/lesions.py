@@ -13,8 +13,7 @@ from torch import Tensor
 from benchmarks.quality.cohort import GEOMETRY, RADIOGRAPH, Fold, on_training_grid, study_on
 from benchmarks.quality.heads import FINE
 from client.case import add_noise
-from client.learning import Finding, FindingKind, soft_tissue, with_finding
-from client.learning.widening import Widener
+from client.learning import Finding, FindingKind, Widener, soft_tissue, with_finding
 from common.attenuation import hu_to_mu
 from common.projection import Projector
 from common.study import Widening

@@ -3,7 +3,7 @@
 from client.learning.crew import Crew
 from client.learning.local_training import LocalTrainer, StepProgress, TrainOutcome
 from client.learning.ranks import require_even_shares
-from client.learning.widening import Finding, FindingKind, soft_tissue, with_finding
+from client.learning.widening import Finding, FindingKind, Widener, soft_tissue, with_finding
 
 __all__ = [
     "Crew",
@@ -12,6 +12,7 @@ __all__ = [
     "LocalTrainer",
     "StepProgress",
     "TrainOutcome",
+    "Widener",
     "require_even_shares",
     "soft_tissue",
     "with_finding",
