@@ -25,9 +25,12 @@ FINE = Grid(shape=(128, 128, 128), voxel_mm=1.8)
 CODE = (
     "client/archive",
     "client/case",
+    "client/cohort/building.py",
+    "client/cohort/examination.py",
     "client/dicom",
     "client/phantom",
     "client/virtual_hospital",
+    "common/geometry.py",
     "benchmarks/quality/heads.py",
 )
 _NIFTI_VOXEL_MM = 1.0
