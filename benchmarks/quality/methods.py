@@ -36,14 +36,14 @@ _METRIC_CODE = (
     "common/metrics/sharpness.py",
     "benchmarks/quality/methods.py",
 )
-_BASELINE_CODE = (
+BASELINE_CODE = (
     *cohort.CODE,
     *_METRIC_CODE,
     "benchmarks/quality/classical.py",
     "common/networks/consistency.py",
     "common/objective.py",
 )
-_NETWORK_CODE = (
+NETWORK_CODE = (
     *cohort.CODE,
     *_METRIC_CODE,
     "common/networks",
@@ -61,8 +61,8 @@ _NETWORK_CODE = (
     "client/synthesis/synthesiser.py",
     "benchmarks/quality/training.py",
 )
-_FEDERATED_CODE = (
-    *_NETWORK_CODE,
+FEDERATED_CODE = (
+    *NETWORK_CODE,
     "client/link/work.py",
     "common/exchange/weights.py",
     "server/aggregation",
@@ -215,8 +215,8 @@ class Runner:
     def _key(self, method: str) -> dict[str, Any]:
         common = {"method": method, "person": self.fold.person}
         if method in BASELINES:
-            return common | {"code": code_sha256(_BASELINE_CODE)}
-        code = _NETWORK_CODE if method in ALONE else _FEDERATED_CODE
+            return common | {"code": code_sha256(BASELINE_CODE)}
+        code = NETWORK_CODE if method in ALONE else FEDERATED_CODE
         study = self._study(method, _STEPS_OF_A_KEY).sha256
         return common | {"seed": self._seed, "budget_s": self._budget_s, "study": study, "code": code_sha256(code)}
 
