@@ -12,7 +12,7 @@ BENCH_READY := $(BENCH_VENV)/.ready
 PEERS := itk-rtk itk-twoprojectionregistration torchio roma jaxtyping platformdirs
 PEERS_ALONE := diffdrr nanodrr flashdrr plastimatch
 
-.PHONY: demo test test-fast check fuzz bench-projection bench-cohort bench-quality bench-step format clean
+.PHONY: demo test test-fast check fuzz bench-projection bench-cohort bench-quality bench-robustness bench-step format clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -52,6 +52,9 @@ fuzz: $(READY)  ## N=50000 mutated DICOM files, SECONDS= to stop sooner; CT=FOLD
 
 bench-quality: $(READY)  ## Networks and baselines on unseen real heads; BUDGET=seconds, SEEDS=count, QUICK=1, CT=FOLDER.
 	$(BIN)/python -m benchmarks.quality --ct $(or $(CT),../shared/data/ct) $(if $(BUDGET),--budget $(BUDGET)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(QUICK),--quick)
+
+bench-robustness: $(READY)  ## What errors of the radiographs cost, what a predicted SD is worth, three minutes; STUDY=FILE, WEIGHTS=FILE, QUICK=1.
+	$(BIN)/python -m benchmarks.robustness $(if $(STUDY),--study $(STUDY)) $(if $(WEIGHTS),--weights $(WEIGHTS)) $(if $(QUICK),--quick)
 
 bench-step: $(READY)  ## Time and memory of a training step at 128 cubed beside X2CT's, ten minutes.
 	$(BIN)/python -m benchmarks.step
