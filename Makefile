@@ -59,7 +59,7 @@ bench-robustness: $(READY)  ## What errors of the radiographs cost, what a predi
 	$(BIN)/python -m benchmarks.robustness $(if $(STUDY),--study $(STUDY)) $(if $(WEIGHTS),--weights $(WEIGHTS)) $(if $(QUICK),--quick)
 
 bench-step: $(READY)  ## Time and memory of a training step at 128 cubed beside X2CT's, ten minutes; QUICK=1 one turn.
-	$(BIN)/python -m benchmarks.step $(if $(QUICK),--steps 1 --turns 1)
+	$(BIN)/python -m benchmarks.step $(if $(QUICK),--steps 3 --turns 1)
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
