@@ -9,11 +9,12 @@ from typing import Any, BinaryIO, final
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
-from pydicom.encaps import encapsulate, generate_frames
+from pydicom.encaps import encapsulate, generate_fragments, generate_frames, parse_basic_offsets
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import UID
 
+from client.dicom.fragments import joined_fragments
 from client.dicom.jpeg_extended import JPEG_EXTENDED
 from client.dicom.parsing import quiet_pydicom
 from client.dicom.plain_pixels import LARGEST_FILE_BYTES, PlainPixels
@@ -116,7 +117,7 @@ class _MultiFrame:
         # Told apart once: without a table of offsets, finding one frame means walking over all before it.
         offsets = dataset.get("ExtendedOffsetTable"), dataset.get("ExtendedOffsetTableLengths")
         table = (offsets[0], offsets[1]) if offsets[0] and offsets[1] else None
-        encoded = tuple(generate_frames(dataset.PixelData, number_of_frames=frames, extended_offsets=table))
+        encoded = _coded_frames(dataset.PixelData, frames, table)
         for keyword in ("PixelData", "ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
             dataset.pop(keyword, None)
         dataset.NumberOfFrames = 1
@@ -130,6 +131,14 @@ class _MultiFrame:
         self.dataset.PixelData = encapsulate([self.encoded[frame]])
         self.dataset["PixelData"].is_undefined_length = True
         return _pixels(self.dataset)
+
+
+def _coded_frames(value: bytes, frames: int, table: tuple[bytes, bytes] | None) -> tuple[bytes, ...]:
+    if table is None and not parse_basic_offsets(value):
+        fragments = tuple(generate_fragments(value))[1:]
+        if len(fragments) != frames:
+            return joined_fragments(fragments, frames)
+    return tuple(generate_frames(value, number_of_frames=frames, extended_offsets=table))
 
 
 def _pixels(dataset: Dataset, index: int | None = None) -> Stored:

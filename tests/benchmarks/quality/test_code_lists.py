@@ -28,6 +28,7 @@ NO_SAY = {
     "client/gate": "lets pass or refuses",
     "client/learning/crew": "several devices; the benchmark has one",
     "client/learning/ranks.py": "several devices; the benchmark has one",
+    "client/learning/trainer.py": "declares what a trainer is",
     "client/link": "carries; how a site works on a round is counted",
     "common/attenuation.py": "heads are HU; counted where radiographs are made",
     "common/errors.py": "words",

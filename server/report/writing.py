@@ -1,20 +1,15 @@
-"""``tomoray-report``: writes report.html and report.json of a run."""
+"""Writes report.html and report.json of a run."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, final
+from typing import final
 
-import typer
-
-from common.console import run_command
 from common.files import make_folder, write_atomic
 from server.report.document import ReportDocument
 from server.report.page import render
-from server.report.records import read_run
-
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+from server.report.recorded_run import read_run
 
 
 @final
@@ -44,19 +39,3 @@ def write_report(run_directory: Path, output: Path | None = None) -> ReportPaths
     write_atomic(paths.json, f"{document.model_dump_json(indent=1)}\n".encode(), mode=0o644)
     write_atomic(paths.html, page, mode=0o644)
     return paths
-
-
-@app.command()
-def report(
-    run: Annotated[Path, typer.Argument(help="Directory of a run: the one that holds run.json.")],
-    output: Annotated[Path | None, typer.Option(help="Folder for the report; the run's directory if left out.")] = None,
-) -> None:
-    """Write the evaluation round report of a run: report.html and report.json."""
-    paths = write_report(run, output)
-    typer.echo(paths.html)
-    typer.echo(paths.json)
-
-
-def main() -> None:
-    """Entry point; a refusal is one line on stderr and its exit code."""
-    run_command("tomoray-report", app)

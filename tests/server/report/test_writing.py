@@ -9,7 +9,7 @@ import pytest
 
 from common.errors import ExitCode, Refusal
 from server.report import ReportDocument, write_report
-from server.report.cli import main
+from server.report_cli import main
 
 Make = Callable[..., Any]
 

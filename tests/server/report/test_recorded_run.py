@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from common.errors import ExitCode, Refusal
-from server.report.records import read_run
+from server.report.recorded_run import read_run
 from server.rounds import RunDirectory
 
 Make = Callable[..., Any]
