@@ -132,6 +132,15 @@ def test_ours_without_radiographs_is_the_volume_of_the_case(head):
     assert case.volume_hu.shape == (128, 128, 128)
 
 
+def test_a_reader_is_left_out_with_what_it_lacks(monkeypatch):
+    monkeypatch.setattr(peers, "find_spec", lambda package: None if package == "itk" else object())
+    assert list(peers.readers()) == ["MONAI, PydicomReader"]
+    assert peers.left_out() == ["MONAI, ITKReader (no itk)"]
+    monkeypatch.setattr(peers, "find_spec", lambda package: None)
+    assert peers.readers() == {}
+    assert peers.left_out() == ["MONAI, PydicomReader (no nibabel)", "MONAI, ITKReader (no nibabel, itk)"]
+
+
 # MONAI says so wherever there is no GPU's decoder.
 @pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader:UserWarning")
 def test_monai_gives_the_same_head_on_its_own_grid(head):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.quality import cohort, morphs
-from benchmarks.quality.cohort import GRID, build_fold, on_training_grid
+from benchmarks.quality.cohort import GRID, fold_of, on_training_grid
 from benchmarks.quality.heads import PERSONS, canonical_head, heads_sha256
 from benchmarks.quality.store import Store
 from common.geometry import Grid
@@ -30,15 +30,17 @@ def test_nothing_of_the_held_out_person_is_trained_on(
 
     monkeypatch.setattr(cohort, "_samples", drawn)
     monkeypatch.setattr(cohort, "canonical_head", lambda *_: torch.zeros(2, 2, 2))
-    fold = build_fold(held_out, tmp_path, Store(tmp_path))
+    fold = fold_of(held_out, tmp_path, Store(tmp_path))
+    assert asked == [], "what is known already needs no head"
+    assert len(fold.cases) > 0
     trained_on = [what for what in asked if not what.startswith("held out")]
     assert all(held_out not in what for what in trained_on)
     assert asked[-1] == f"held out {held_out}"
-    assert all(held_out not in entry.persons and entry.site != held_out for entry in fold.training)
+    assert all(held_out not in entry.persons and entry.site != held_out for entry in fold.heads.training)
     assert set(fold.sites) == set(PERSONS) - {held_out}
     assert len({case.pseudonym for case in fold.cases}) == len(fold.cases) == 3 * 40 + 6 * 8 + 24
     for site, cases in fold.sites.items():
-        persons = {entry.persons for entry in fold.training if any(entry.case is case for case in cases)}
+        persons = {entry.persons for entry in fold.heads.training if any(entry.case is case for case in cases)}
         assert persons == {frozenset({site}), frozenset()}, "a site has no morph with another hospital's patient"
         assert len(cases) == 40 + 8
 
