@@ -82,11 +82,11 @@ def show_cohort(place: CohortPlace, study: Study, *, as_json: bool, workers: int
     Args:
         place: archive and state.
         study: limits, grid and geometry.
-        as_json: print :class:`client.archive.CohortCounts` alone.
+        as_json: print :class:`client.cohort.CohortCounts` alone.
         workers: processes side by side, instead of the place's.
 
     Raises:
-        Refusal: as :func:`client.archive.examine` and :func:`client.cohort_page.write_cohort_page`, and at last
+        Refusal: as :func:`client.cohort.examine` and :func:`client.cohort_page.write_cohort_page`, and at last
             ``COHORT_TOO_SMALL`` if there are too few cases.
     """
     findings = _examined(place, study, workers)

@@ -4,7 +4,7 @@ from client.learning.crew import Crew
 from client.learning.local_training import LocalTrainer
 from client.learning.ranks import require_even_shares
 from client.learning.trainer import StepProgress, Trainer, TrainOutcome
-from client.learning.widening import Finding, FindingKind, soft_tissue, with_finding
+from client.learning.widening import Finding, FindingKind, Widener, soft_tissue, with_finding
 
 __all__ = [
     "Crew",
@@ -14,6 +14,7 @@ __all__ = [
     "StepProgress",
     "TrainOutcome",
     "Trainer",
+    "Widener",
     "require_even_shares",
     "soft_tissue",
     "with_finding",

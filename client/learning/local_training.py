@@ -72,7 +72,7 @@ class LocalTrainer:
     ) -> TrainOutcome:
         """Local steps on this process's device; what is kept for the next round is written before returning.
 
-        Arguments and refusals as of :meth:`Trainer.train_round`.
+        Arguments and refusals as of :meth:`client.learning.Trainer.train_round`.
         """
         started = time.monotonic()
         self._start(round, generator, discriminator)

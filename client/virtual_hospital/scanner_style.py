@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from types import MappingProxyType
 from typing import final
 
@@ -18,26 +17,17 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from client.virtual_hospital.supports import Table, put_on_mask, table_hu
+
 AIR_HU = -1000.0
 LOWEST_HU = -1024
 HIGHEST_HU = 3071
 _TISSUE_HU = -300.0
-_TABLE_SKIN_HU, _TABLE_CORE_HU = -80.0, -900.0
-_TABLE_SKIN_MM = 2.0
-_TABLE_GAP_MM = 5.0
-_SUPPORT_RADIUS_MM = 110.0
 _TOP_MARGIN_MM = 8.0
 _CROWN_HALF_MM = 45.0
 _SAMPLES_AT_ONCE = 1 << 21
 
 Volume = NDArray[np.float32]
-
-
-class Table(StrEnum):
-    """Form of what the head lies on."""
-
-    CURVED = "curved"
-    FLAT = "flat"
 
 
 @final
@@ -58,6 +48,7 @@ class ScannerStyle:
         padding_hu: value outside the circular field of view.
         rescale_intercept: HU = stored value + intercept.
         table: form of the table.
+        mask: whether a thermoplastic mask holds the head, as in planning for radiotherapy.
     """
 
     name: str
@@ -75,6 +66,7 @@ class ScannerStyle:
     padding_hu: int
     rescale_intercept: int
     table: Table
+    mask: bool = False
 
 
 STYLES: Mapping[str, ScannerStyle] = MappingProxyType(
@@ -100,6 +92,10 @@ STYLES: Mapping[str, ScannerStyle] = MappingProxyType(
             ScannerStyle(
                 "siemens", "SIEMENS", "SOMATOM Definition AS", "B31f", 120.0, (2.0,), 0.977, 512,
                 0.0, 13.6, 0.65, 0.55, -1024, -1024, Table.FLAT,
+            ),
+            ScannerStyle(
+                "radiotherapy", "Philips", "Brilliance Big Bore", "B", 120.0, (3.0,), 0.977, 512,
+                0.0, 4.0, 0.8, 0.6, -1000, -1024, Table.COUCH, mask=True,
             ),
         )
     }
@@ -158,10 +154,12 @@ def acquire(
         planes[chosen] = _sample(profile, voxel_mm, first[chosen], across, down)
     planes = ndimage.gaussian_filter(planes, (0.0, style.mtf_sigma_mm / pixel_mm, style.mtf_sigma_mm / pixel_mm))
     # Slices differ in z alone, so the table looks the same in each.
-    table = _support(
-        style.table, _posterior_mm(volume_hu, voxel_mm), across + first[0, 0], first[0, 1] + across * down[1]
-    )
+    behind_mm = _posterior_mm(volume_hu, voxel_mm)
+    x, y = across + first[0, 0], first[0, 1] + across * down[1]
+    table = table_hu(style.table, behind_mm, x, y)
     for plane in planes:
+        if style.mask:
+            put_on_mask(plane, y, pixel_mm)
         np.copyto(plane, table, where=(plane < _TISSUE_HU) & (table > plane))
     planes += correlated_noise(rng, planes.shape, pixel_mm, style)
     np.clip(planes, LOWEST_HU, HIGHEST_HU, out=planes)
@@ -259,28 +257,3 @@ def _posterior_mm(volume_hu: NDArray[np.int16], voxel_mm: float) -> float:
     occupied = np.flatnonzero(upper.sum(axis=(0, 2)) > 8)
     last = occupied[-1] if occupied.size else volume_hu.shape[1] - 1
     return float((last - (volume_hu.shape[1] - 1) / 2) * voxel_mm)
-
-
-def _support(table: Table, posterior_mm: float, x: NDArray[np.float64], y: NDArray[np.float64]) -> Volume:
-    """HU of the empty table at columns x and rows y."""
-    pixel_mm = float(x[1] - x[0])
-    inner = posterior_mm + _TABLE_GAP_MM
-    if table is Table.FLAT:
-        depth = np.broadcast_to(y[:, None] - inner, (y.size, x.size))
-        return _shell(depth, 25.0, np.abs(x)[None, :] - 210.0, pixel_mm)
-    behind = y[:, None] - (inner - _SUPPORT_RADIUS_MM)
-    depth = np.hypot(x[None, :], behind) - _SUPPORT_RADIUS_MM
-    # The cradle holds the head up to 55 degrees to each side of the lowest point.
-    return _shell(depth, 12.0, _SUPPORT_RADIUS_MM * np.cos(np.deg2rad(55.0)) - behind, pixel_mm)
-
-
-def _shell(depth_mm: NDArray[np.float64], thick_mm: float, beyond_mm: NDArray[np.float64], pixel_mm: float) -> Volume:
-    """A light core between two skins, from depth 0 to ``thick_mm``, where ``beyond_mm`` is negative."""
-
-    def share(distance: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.clip(0.5 - distance / pixel_mm, 0.0, 1.0)
-
-    whole = share(np.maximum(np.maximum(-depth_mm, depth_mm - thick_mm), beyond_mm))
-    inside = share(np.maximum(np.maximum(_TABLE_SKIN_MM - depth_mm, depth_mm - thick_mm + _TABLE_SKIN_MM), beyond_mm))
-    hu = AIR_HU + whole * (_TABLE_SKIN_HU - AIR_HU) + inside * (_TABLE_CORE_HU - _TABLE_SKIN_HU)
-    return hu.astype(np.float32)

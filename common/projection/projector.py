@@ -89,7 +89,7 @@ class Projector(RayModule):
     def lift(self, features: Tensor) -> Tensor:
         """Features carried back along the rays: (B, 2, C, rows, columns) to (B, 2, C, z, y, x).
 
-        See :class:`common.lifting.Lifting`, which also stands alone where nothing is projected.
+        See :class:`common.projection.lifting.Lifting`, which also stands alone where nothing is projected.
         """
         if self._lifting is None:
             self._lifting = Lifting(self.grid, self.geometry).to(self._like)
