@@ -28,14 +28,24 @@ def judge_scale(stack: SliceStack) -> VerdictCode:
 
 
 def judge_alignment(alignment: Alignment, cut_share: float = 0.0) -> VerdictCode:
-    """``ACCEPTED``, or why what was aligned is no whole head: skull, field of view, extent, contents, then fit.
+    """``ACCEPTED``, or why what was aligned is no whole head, lying as recorded.
 
-    A phantom that has skull, brain and face in true HU passes: content cannot tell it from a patient.
+    Where another axis orientation explains the content better, the record is contradicted if the head would be accepted
+    either way round: what is no head in any orientation has none to contradict. A phantom that has skull, brain and
+    face in true HU passes: content cannot tell it from a patient.
 
     Args:
         alignment: how the head lies.
         cut_share: share of the head's slices in which it is cut by the field of view.
     """
+    verdict, turned = _judge_pose(alignment, cut_share), alignment.turned
+    if turned is not None and VerdictCode.ACCEPTED in (verdict, _judge_pose(turned, cut_share=0.0)):
+        return VerdictCode.ORIENTATION_CONTRADICTS
+    return verdict
+
+
+def _judge_pose(alignment: Alignment, cut_share: float) -> VerdictCode:
+    """The verdict on one pose: skull, field of view, extent, contents, then fit."""
     if alignment.skull_share < SKULL_SHARE:
         return VerdictCode.NOT_A_HEAD
     if cut_share > LARGEST_CUT_SHARE:

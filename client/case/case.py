@@ -38,6 +38,7 @@ class CaseFacts(BaseModel):
         pitch_deg: extension of the head against the template, positive where the chin is up.
         turn_deg: angle between the head and the template about any axis.
         residual_hu: root mean square difference to the template after alignment, in the alignment's HU window.
+        orientation_margin: by which share more the best other axis orientation leaves unexplained than the recorded.
         brain_seen_share: share of the template's brain that was scanned.
         cut_share: share of the head's slices in which it is cut by the field of view.
         air_hu: 1st percentile of the values as rescaled.
@@ -58,6 +59,7 @@ class CaseFacts(BaseModel):
     pitch_deg: Finite
     turn_deg: Finite
     residual_hu: Finite
+    orientation_margin: Finite
     brain_seen_share: Finite
     cut_share: Finite
     air_hu: Finite

@@ -128,6 +128,7 @@ def _facts(plan: Plan, body: Body, alignment: Alignment, bone_hu: float) -> Case
         pitch_deg=round(alignment.pitch_deg, 2),
         turn_deg=round(alignment.turn_deg, 2),
         residual_hu=round(alignment.residual_hu, 1),
+        orientation_margin=round(alignment.orientation_margin, 3),
         brain_seen_share=round(alignment.brain_seen_share, 3),
         cut_share=round(body.cut_share, 3),
         air_hu=round(body.stack.raw_low_hu, 1),

@@ -45,6 +45,12 @@ class TemplateLevel:
     brain: NDArray[np.bool_]
     vault: NDArray[np.bool_]
 
+    @property
+    def brain_middle_mm(self) -> NDArray[np.float32]:
+        """(3,), canonical middle of the brain."""
+        middle: NDArray[np.float32] = self.points_mm[self.brain].mean(axis=0)
+        return middle
+
 
 @lru_cache(maxsize=1)
 def template_levels() -> tuple[TemplateLevel, ...]:

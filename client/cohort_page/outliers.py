@@ -48,6 +48,7 @@ FIGURES = (
     Figure("brain_median_hu", "brain, median", "HU", 3.0, 15.0, 60.0),
     Figure("bone_hu", "bone, 95th percentile", "HU", 80.0, 800.0, 2200.0),
     Figure("residual_hu", "residual to the template", "HU", 8.0, high=180.0, rising=True),
+    Figure("orientation_margin", "margin of the recorded orientation", "", 0.05, 0.05, compared=False),
     Figure("pitch_deg", "pitch, chin up positive", "°", 4.0, -30.0, 30.0),
     Figure("turn_deg", "turn against the template", "°", 4.0, high=35.0, rising=True),
     Figure("tilt_deg", "gantry tilt", "°", 2.0, -30.0, 30.0, compared=False),

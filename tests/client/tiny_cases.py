@@ -33,6 +33,7 @@ FACTS = CaseFacts(
     tilt_deg=0.0,
     pitch_deg=0.0,
     residual_hu=100.0,
+    orientation_margin=0.3,
     cut_share=0.0,
     least_step_mm=4.0,
     greatest_step_mm=4.0,

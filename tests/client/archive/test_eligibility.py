@@ -207,7 +207,7 @@ def test_scale_is_checked_against_air_and_tissue():
 
 
 def test_alignment_is_judged_skull_first_then_field_extent_contents_and_fit():
-    good = Alignment(Pose(np.eye(3), np.zeros(3)), 120.0, 0.0, 1.0, 0.97, 30.0, 0.97)
+    good = Alignment(Pose(np.eye(3), np.zeros(3)), 120.0, 0.0, 1.0, 0.97, 30.0, 0.97, 0.3)
     assert judge_alignment(good) is VerdictCode.ACCEPTED
     assert judge_alignment(replace(good, skull_share=0.5)) is VerdictCode.NOT_A_HEAD
     assert judge_alignment(good, cut_share=0.1) is VerdictCode.ACCEPTED

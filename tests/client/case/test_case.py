@@ -24,6 +24,7 @@ FACTS = CaseFacts(
     tilt_deg=18.5,
     pitch_deg=-3.0,
     residual_hu=120.0,
+    orientation_margin=0.3,
     cut_share=0.0,
     least_step_mm=4.0,
     greatest_step_mm=4.0,

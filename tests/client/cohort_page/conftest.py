@@ -31,6 +31,7 @@ USUAL = {
     "pitch_deg": -3.0,
     "turn_deg": 4.0,
     "residual_hu": 90.0,
+    "orientation_margin": 0.3,
     "brain_seen_share": 1.0,
     "cut_share": 0.0,
     "air_hu": -1005.0,
