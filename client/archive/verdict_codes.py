@@ -33,6 +33,8 @@ class VerdictCode(StrEnum):
     FIELD_OF_VIEW_CUT = "field_of_view_cut"
     INCOMPLETE_HEAD = "incomplete_head"
     NOT_ALIGNED = "not_aligned"
+    TILT_CONTRADICTS = "tilt_contradicts"
+    POSITIONS_CONTRADICT = "positions_contradict"
     NOT_PROJECTED = "not_projected"
     DUPLICATE_OF_PATIENT = "duplicate_of_patient"
     DUPLICATE_CONTENT = "duplicate_content"

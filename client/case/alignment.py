@@ -28,6 +28,10 @@ START_PITCHES_DEG = (0.0, -20.0, 20.0)
 # After a few steps from every start, only the most promising go on.
 FIRST_ITERATIONS, KEPT_STARTS, START_ITERATIONS = 2, 3, 4
 ITERATIONS = (10, 6)
+SHEAR_ITERATIONS = 6
+# Beyond this residual slices may lean so far that no small step tells it: two leaning starts are tried too.
+FAR_OFF_HU = 110.0
+LEANING = 0.3
 ROBUST_HU = 100.0
 UNSCANNED_HU = 120.0
 BRAIN_HU = (-40.0, 120.0)
@@ -35,6 +39,7 @@ BONE_HU = 200.0
 
 _PRIOR_DEG = (15.0, 8.0, 8.0)
 _PRIOR_LOG_SCALE = 0.03
+_PRIOR_SHEAR = 0.2
 _LARGEST_LOG_SCALE = 0.25
 # Neighbouring voxels err together: the data weigh as this share of their number, at 9 mm, against the priors.
 _INDEPENDENT_SHARE = 0.015
@@ -58,6 +63,9 @@ class Alignment:
         brain_like_share: share of that in which the patient shows brain too.
         brain_median_hu: the patient's median there, clipped to the window; NaN if nothing was scanned.
         skull_share: share of the template's scanned vault within 6 mm of which the patient has bone.
+        shear: how far to the left and to the back the head's slices lie too much for each mm that they lie higher, from
+            a fit in which they may shift so; near nothing where slices are placed as they were scanned.
+        unsheared_share: what that fit leaves of the residual.
     """
 
     pose: Pose
@@ -67,6 +75,8 @@ class Alignment:
     brain_like_share: float
     brain_median_hu: float
     skull_share: float
+    shear: tuple[float, float] = (0.0, 0.0)
+    unsheared_share: float = 1.0
 
     @property
     def turn_deg(self) -> float:
@@ -90,6 +100,7 @@ class _Fit:
     rotation: Array
     centre_mm: Array
     log_scale: Array
+    shear: tuple[float, float] = (0.0, 0.0)
     cost: float = math.inf
     residual_hu: float = math.inf
 
@@ -111,7 +122,21 @@ def align(stack: SliceStack, brain_guesses_mm: Sequence[Array]) -> Alignment:
         best = min(pool.map(lambda fit: _refined(fit, *coarse, START_ITERATIONS), promising), key=lambda fit: fit.cost)
     for target, level, iterations in zip(targets, levels, ITERATIONS, strict=True):
         best = _refined(best, target, level, iterations)
-    return _described(best, targets[-1], levels[-1])
+    shear, unsheared_share = _shear(best, *coarse)
+    return replace(_described(best, targets[-1], levels[-1]), shear=shear, unsheared_share=unsheared_share)
+
+
+def _shear(fit: _Fit, target: _Target, level: TemplateLevel) -> tuple[tuple[float, float], float]:
+    """Shear of the slices that fits best, and what it leaves of the residual;
+    where a fit is far off, it is also sought from poses that leaning slices suggest.
+    """
+    upright = _linearised(fit, target, level)[0]
+    starts = [upright]
+    if upright.residual_hu > FAR_OFF_HU:
+        starts += [_leaning(fit, shear) for shear in (-LEANING, LEANING)]
+    fits = [_refined(start, target, level, SHEAR_ITERATIONS, free_shear=True) for start in starts]
+    best = min(fits, key=lambda found: found.cost)
+    return best.shear, best.residual_hu / max(upright.residual_hu, 1e-6)
 
 
 def _starts(brain_guesses_mm: Sequence[Array], level: TemplateLevel) -> Iterator[_Fit]:
@@ -122,18 +147,24 @@ def _starts(brain_guesses_mm: Sequence[Array], level: TemplateLevel) -> Iterator
             yield _Fit(rotation, guess - rotation @ brain_mm, np.zeros(3))
 
 
-def _refined(fit: _Fit, target: _Target, level: TemplateLevel, iterations: int) -> _Fit:
-    """Levenberg-Marquardt steps from a fit; the best fit met."""
-    best, normal, gradient = _linearised(fit, target, level)
+def _leaning(fit: _Fit, shear: float) -> _Fit:
+    """The fit with slices that shift to the back by a shear, its own turn by half of that undone."""
+    return replace(fit, rotation=Rotation.from_euler("x", shear / 2).as_matrix() @ fit.rotation, shear=(0.0, shear))
+
+
+def _refined(fit: _Fit, target: _Target, level: TemplateLevel, iterations: int, *, free_shear: bool = False) -> _Fit:
+    """Levenberg-Marquardt steps from a fit, its shear held unless it is free; the best fit met."""
+    best, normal, gradient = _linearised(fit, target, level, free_shear=free_shear)
     damping = 1e-3
     for _ in range(iterations):
         step = np.linalg.solve(normal + damping * np.diag(np.diag(normal)), -gradient)
         moved = _Fit(
             best.rotation @ Rotation.from_rotvec(step[:3]).as_matrix(),
             best.centre_mm + step[3:6],
-            np.clip(best.log_scale + step[6:], -_LARGEST_LOG_SCALE, _LARGEST_LOG_SCALE),
+            np.clip(best.log_scale + step[6:9], -_LARGEST_LOG_SCALE, _LARGEST_LOG_SCALE),
+            (best.shear[0] + float(step[9]), best.shear[1] + float(step[10])) if free_shear else best.shear,
         )
-        measured, new_normal, new_gradient = _linearised(moved, target, level)
+        measured, new_normal, new_gradient = _linearised(moved, target, level, free_shear=free_shear)
         gain = best.cost - measured.cost
         if gain > 0:
             best, normal, gradient, damping = measured, new_normal, new_gradient, damping / 4
@@ -144,27 +175,42 @@ def _refined(fit: _Fit, target: _Target, level: TemplateLevel, iterations: int) 
     return best
 
 
-def _linearised(fit: _Fit, target: _Target, level: TemplateLevel) -> tuple[_Fit, Array, Array]:
-    """The fit with its cost, and the 9 x 9 normal matrix and gradient: turn (own axes), shift, log scale."""
+def _linearised(
+    fit: _Fit, target: _Target, level: TemplateLevel, *, free_shear: bool = False
+) -> tuple[_Fit, Array, Array]:
+    """The fit with its cost, its normal matrix and gradient: turn (own axes), shift, log scale; a free shear last."""
     sampled = _sampled(target, fit, level)
     slope, seen = sampled[1:4], sampled[4]
     difference = sampled[0] - level.values_hu
     # Huber: metal, tubes and defects pull no harder than ROBUST_HU.
     weight = seen * np.minimum(1.0, ROBUST_HU / np.maximum(np.abs(difference), 1e-6))
     x, y, z = scaled = level.points_mm.T * np.exp(fit.log_scale).astype(np.float32)[:, None]
-    along_x, along_y, along_z = turned = fit.rotation.T.astype(np.float32) @ slope
+    along_x, along_y, along_z = turned = _sheared(fit).T.astype(np.float32) @ slope
     crossed = np.stack([y * along_z - z * along_y, z * along_x - x * along_z, x * along_y - y * along_x])
     jacobian = np.concatenate([crossed, slope, turned * scaled])
+    if free_shear:
+        jacobian = np.concatenate([jacobian, slope[:2] * (fit.rotation[2].astype(np.float32) @ scaled)])
     share = _INDEPENDENT_SHARE * (target.voxel_mm / 9.0) ** 3 / _EXPECTED_HU**2
     weighted = jacobian * (weight * np.float32(share))
     precision = np.concatenate([np.radians(_PRIOR_DEG) ** -2.0, np.zeros(3), np.full(3, _PRIOR_LOG_SCALE**-2.0)])
     offset = np.concatenate([_rotation_vector(fit.rotation), np.zeros(3), fit.log_scale])
+    if free_shear:
+        precision, offset = np.append(precision, [_PRIOR_SHEAR**-2.0] * 2), np.append(offset, fit.shear)
     normal = weighted @ jacobian.T + np.diag(precision + 1e-9)
     gradient = weighted @ difference + precision * offset
     squared = difference**2
     cost = share * float(weight @ squared + UNSCANNED_HU**2 * (1 - seen).sum()) + float(precision @ offset**2)
     residual = math.sqrt(float(seen @ squared) / max(float(seen.sum()), 1.0))
     return replace(fit, cost=cost, residual_hu=residual), normal, gradient
+
+
+def _sheared(fit: _Fit) -> Array:
+    """The turn, then the shift of each height to the left and to the back: (3, 3)."""
+    turned = fit.rotation
+    if fit.shear == (0.0, 0.0):
+        return turned
+    shift: Array = np.array([*fit.shear, 0.0])[:, None] * turned[2]
+    return turned + shift
 
 
 def _rotation_vector(rotation: Array) -> Array:
@@ -202,7 +248,7 @@ def _sampled(target: _Target, fit: _Fit, level: TemplateLevel) -> Volume:
     """The target's channels at the template's points, the value in HU: (channels, points)."""
     # One affine map from the template to PyTorch's coordinates, which run from -1 to 1 between the outermost centres.
     stretch = 2 / (target.voxel_mm * (np.array(target.channels.shape[:1:-1]) - 1))
-    turn = (stretch[:, None] * fit.rotation * np.exp(fit.log_scale)).astype(np.float32)
+    turn = (stretch[:, None] * _sheared(fit) * np.exp(fit.log_scale)).astype(np.float32)
     shift = (stretch * (fit.centre_mm - target.origin_mm) - 1).astype(np.float32)
     where = torch.from_numpy(level.points_mm @ turn.T + shift)[None, None, None]
     found = torch.nn.functional.grid_sample(target.channels, where, padding_mode="zeros", align_corners=True)

@@ -40,6 +40,7 @@ class Body:
 
     Attributes:
         stack: the stack with air everywhere outside the body.
+        coarse: the same in voxels of about 3 mm.
         volume_ml: volume of the body.
         cavity_ml: largest volume that bone surrounds in its slices, closed over gaps of up to 20 mm.
         brain_guesses_mm: LPS points where the middle of the brain may lie, likeliest first.
@@ -47,6 +48,7 @@ class Body:
     """
 
     stack: SliceStack
+    coarse: SliceStack
     volume_ml: float
     cavity_ml: float
     brain_guesses_mm: tuple[Point, ...]
@@ -75,13 +77,22 @@ def find_body(stack: SliceStack) -> Body | None:
     cavity = _largest(_enclosed(hu > BONE_HU, pixel_mm))
     cavity_ml = float(cavity.sum()) * voxel_ml
     guesses = _guesses(stack, blocks, core, cavity if cavity_ml >= CAVITY_ML else None)
-    return Body(_masked(stack, skin, blocks), float(core.sum()) * voxel_ml, cavity_ml, guesses, cut)
+    volume_ml = float(core.sum()) * voxel_ml
+    return Body(_masked(stack, skin, blocks), _coarse(stack, hu, blocks), volume_ml, cavity_ml, guesses, cut)
 
 
 def _blocks(stack: SliceStack) -> Blocks:
     """Voxels along (slice, row, column) in one working voxel."""
     along, down, across = (max(1, round(_WORKING_MM / step)) for step in stack.voxel_mm)
     return along, down, across
+
+
+def _coarse(stack: SliceStack, hu: Volume, blocks: Blocks) -> SliceStack:
+    """A stack's place for values given on whole blocks of its voxels."""
+    along, down, across = blocks
+    origins = stack.origins_mm[: len(hu) * along].reshape(len(hu), along, 3).mean(axis=1)
+    origins = origins + stack.row_mm * (down - 1) / 2 + stack.column_mm * (across - 1) / 2
+    return replace(stack, hu=hu, origins_mm=origins, row_mm=stack.row_mm * down, column_mm=stack.column_mm * across)
 
 
 def _masked(stack: SliceStack, skin: Mask, blocks: Blocks) -> SliceStack:

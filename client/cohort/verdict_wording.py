@@ -34,6 +34,8 @@ REASONS: dict[VerdictCode, str] = {
     VerdictCode.FIELD_OF_VIEW_CUT: f"the field of view cuts the head in over {LARGEST_CUT_SHARE:.0%} of its slices",
     VerdictCode.INCOMPLETE_HEAD: "part of the brain lies outside the scan",
     VerdictCode.NOT_ALIGNED: "the head could not be brought into the canonical pose",
+    VerdictCode.TILT_CONTRADICTS: "the images lean as neither tilt, orientation nor positions say, or not as they say",
+    VerdictCode.POSITIONS_CONTRADICT: "slices are shifted in their positions or in their images alone",
     VerdictCode.NOT_PROJECTED: "slices reach the study's source or detector, or a view meets nothing of the head",
     VerdictCode.DUPLICATE_OF_PATIENT: "a series of the same patient with finer spacing, then more slices, is used",
     VerdictCode.DUPLICATE_CONTENT: "the same images as an accepted case under another patient identifier",
@@ -62,6 +64,8 @@ MENDS: dict[VerdictCode, str] = {
     VerdictCode.FIELD_OF_VIEW_CUT: "add a reconstruction with a larger field of view",
     VerdictCode.INCOMPLETE_HEAD: "add a series of the whole head",
     VerdictCode.NOT_ALIGNED: "look at the series: implants, large defects or an unusual position are likely",
+    VerdictCode.TILT_CONTRADICTS: "export the scanner's own slices, without a converter that drops orientation",
+    VerdictCode.POSITIONS_CONTRADICT: "export each block of slices as the scanner placed it, without a converter",
     VerdictCode.NOT_PROJECTED: "ask the coordinator for a geometry with more room around the head",
     VerdictCode.DUPLICATE_CONTENT: "correct the patient identifiers if they are one patient's",
 }

@@ -1,0 +1,97 @@
+"""Judges whether slices lie where their images say: tilt, orientation and positions against content."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from client.archive import Plan, VerdictCode
+from client.case.acceptance import judge_alignment
+from client.case.alignment import Alignment, align
+from client.case.decoding import SliceStack
+from client.case.stack_geometry import LEAST_RECORDED_STEP_MM, StackGeometry
+
+# A shear of the whole head beyond this is none that anatomy has; where a tilt is stated, half of it decides.
+LARGEST_SHEAR_DEG = 6.0
+LEAST_SHEAR_DEG = 3.5
+# A tilt this small is left as it is recorded.
+LEAST_TILT_DEG = 2.0
+# What must be left of the residual where the shear is fitted with the pose, or after aligning anew without it.
+UNSHEARED_SHARE, REALIGNED_SHARE = 0.95, 0.97
+# Along rows, in which faces and occiputs change from slice to slice, and along columns.
+LARGEST_STEP_MM = (4.0, 2.5)
+LARGEST_UNSEEN_SHARE = 0.5
+
+Array = NDArray[np.float64]
+
+
+def judge_placement(
+    verdict: VerdictCode,
+    geometry: StackGeometry,
+    plan: Plan,
+    alignment: Alignment,
+    stack: SliceStack,
+    brain_guesses_mm: Sequence[Array],
+) -> VerdictCode:
+    """The verdict that alignment came to, or which of tilt and positions the images contradict.
+
+    A tilt that is only stated is believed by the images alone: scanners state it also for slices that they have
+    resampled upright.
+
+    Args:
+        verdict: from the alignment: what is no head by it may be one whose tilt is recorded the wrong way round.
+        geometry, alignment: of the head.
+        plan: its slices, with the tilt that they record and state.
+        stack, brain_guesses_mm: what was aligned; it is aligned anew, placed otherwise, where something is suspicious.
+    """
+    if verdict in (VerdictCode.ACCEPTED, VerdictCode.NOT_ALIGNED):
+        return _contradiction(geometry, plan, alignment, stack, brain_guesses_mm) or verdict
+    if verdict in (VerdictCode.NOT_A_HEAD, VerdictCode.HU_IMPLAUSIBLE) and abs(plan.tilt_deg) > LEAST_TILT_DEG:
+        if judge_alignment(align(_tilt_turned(stack), brain_guesses_mm)) is VerdictCode.ACCEPTED:
+            return VerdictCode.TILT_CONTRADICTS
+    return verdict
+
+
+def _contradiction(
+    geometry: StackGeometry, plan: Plan, alignment: Alignment, stack: SliceStack, brain_guesses_mm: Sequence[Array]
+) -> VerdictCode | None:
+    stated = _stated_tilt_deg(plan)
+    tilted = max(stated, abs(plan.tilt_deg)) > LEAST_TILT_DEG
+    limit = LARGEST_SHEAR_DEG
+    if abs(stated - abs(plan.tilt_deg)) > LEAST_TILT_DEG:
+        limit = min(limit, max(LEAST_SHEAR_DEG, stated / 2))
+    suspicious = abs(geometry.shear_deg) > limit or abs(geometry.slant_deg) > LARGEST_SHEAR_DEG
+    if suspicious and _fits_better_upright(alignment, stack, brain_guesses_mm):
+        leans = abs(geometry.shear_deg) > abs(geometry.slant_deg)
+        return VerdictCode.TILT_CONTRADICTS if tilted and leans else VerdictCode.POSITIONS_CONTRADICT
+    unseen = geometry.recorded_step_mm > LEAST_RECORDED_STEP_MM and geometry.unseen_share > LARGEST_UNSEEN_SHARE
+    stepped = any(step > largest for step, largest in zip(geometry.step_mm, LARGEST_STEP_MM, strict=True))
+    return VerdictCode.POSITIONS_CONTRADICT if unseen or stepped else None
+
+
+def _tilt_turned(stack: SliceStack) -> SliceStack:
+    """The stack with its slices tilted the other way, each about the middle of its image."""
+    rows, columns = stack.hu.shape[1:]
+    down, across = (step * np.array([1.0, 1.0, -1.0]) for step in (stack.row_mm, stack.column_mm))
+    shift = (rows - 1) / 2 * (stack.row_mm - down) + (columns - 1) / 2 * (stack.column_mm - across)
+    return replace(stack, row_mm=down, column_mm=across, origins_mm=stack.origins_mm + shift)
+
+
+def _stated_tilt_deg(plan: Plan) -> float:
+    """The size of the gantry's tilt as the slices state it: its sign differs among vendors."""
+    stated = [abs(header.tilt_deg) for header in plan.slices if header.tilt_deg is not None]
+    return float(np.median(stated)) if stated else 0.0
+
+
+def _fits_better_upright(alignment: Alignment, stack: SliceStack, brain_guesses_mm: Sequence[Array]) -> bool:
+    """Whether the template fits clearly better once each slice is moved back by the shear."""
+    if alignment.unsheared_share < UNSHEARED_SHARE:
+        return True
+    heights = stack.origins_mm[:, 2] - alignment.pose.centre_mm[2]
+    moved = stack.origins_mm.copy()
+    moved[:, :2] -= heights[:, None] * np.array(alignment.shear)
+    upright = align(replace(stack, origins_mm=moved), brain_guesses_mm)
+    return upright.residual_hu < REALIGNED_SHARE * alignment.residual_hu
