@@ -29,6 +29,7 @@ class VerdictCode(StrEnum):
     TOO_THICK = "too_thick"
     COVERAGE_TOO_SHORT = "coverage_too_short"
     HU_IMPLAUSIBLE = "hu_implausible"
+    VALUES_WRAPPED = "values_wrapped"
     NOT_A_HEAD = "not_a_head"
     FIELD_OF_VIEW_CUT = "field_of_view_cut"
     INCOMPLETE_HEAD = "incomplete_head"

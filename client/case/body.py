@@ -70,7 +70,8 @@ def find_body(stack: SliceStack) -> Body | None:
     core = _core(hu, pixel_mm, column_mm, voxel_ml)
     if not core.any():
         return None
-    cut = cut_share(core, hu, (slice_mm, row_mm, column_mm), top_first=bool(stack.normal[2] < 0))
+    voxel_mm = slice_mm, row_mm, column_mm
+    cut = cut_share(core, hu, voxel_mm, top_first=bool(stack.normal[2] < 0), unscanned=stack.unscanned)
     skin = core | _appendages(hu > TISSUE_HU, core, APPENDAGE_ML / voxel_ml)
     skin = ndimage.binary_dilation(skin, _IN_PLANE, iterations=_pixels(SKIN_MARGIN_MM, pixel_mm))
     hu[~skin] = AIR_HU

@@ -49,10 +49,11 @@ def judge_placement(
     """
     if verdict in (VerdictCode.ACCEPTED, VerdictCode.NOT_ALIGNED):
         return _contradiction(geometry, plan, alignment, stack, brain_guesses_mm) or verdict
-    if verdict in (VerdictCode.NOT_A_HEAD, VerdictCode.HU_IMPLAUSIBLE) and abs(plan.tilt_deg) > LEAST_TILT_DEG:
-        if judge_alignment(align(_tilt_turned(stack), brain_guesses_mm)) is VerdictCode.ACCEPTED:
-            return VerdictCode.TILT_CONTRADICTS
-    return verdict
+    may_be_turned = verdict in (VerdictCode.NOT_A_HEAD, VerdictCode.HU_IMPLAUSIBLE)
+    if not may_be_turned or abs(plan.tilt_deg) < LEAST_TILT_DEG:
+        return verdict
+    turned = judge_alignment(align(_tilt_turned(stack), brain_guesses_mm))
+    return VerdictCode.TILT_CONTRADICTS if turned is VerdictCode.ACCEPTED else verdict
 
 
 def _contradiction(

@@ -1,0 +1,95 @@
+"""Pixels outside the field of view: what a slice holds there means nothing, whatever its value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from client.archive import SliceHeader
+
+HIGHEST_HU = 30_000.0
+_TRUSTED_PADDING_HU = -900.0
+# More values than this at the border within a stated range are noise, and no padding.
+_MOST_VALUES = 16
+
+Mask = NDArray[np.bool_]
+
+
+def padded(header: SliceHeader, stored: NDArray[Any]) -> Iterator[tuple[float, Mask]]:
+    """HU of values that mean nothing, and the pixels in which they do.
+
+    Padding is what lies outside the inscribed circle where that is one value, the stated Pixel Padding Value and its
+    range (0028,0120 and 0028,0121), and what exceeds 30,000 HU at the border. A value that could be tissue or metal is
+    padding only as far as it reaches from the border without a gap: the reconstructed circle may be smaller than the
+    image.
+
+    Args:
+        header: of the slice, with slope and intercept.
+        stored: (row, column), values as stored.
+    """
+    slope, intercept = header.slope or 1.0, header.intercept or 0.0
+    ring, places = _outside_circle(stored.shape)
+    outside = stored.take(places)
+    reaching: set[int] = set()
+    if outside.size and bool((outside == outside[0]).all()):
+        value = int(outside[0])
+        if value * slope + intercept <= _TRUSTED_PADDING_HU:
+            yield value * slope + intercept, ring
+        else:
+            reaching.add(value)
+    low, high = _stated(header, stored.dtype)
+    if low is not None and high is not None:
+        if max(low * slope, high * slope) + intercept <= _TRUSTED_PADDING_HU:
+            where = stored == low if low == high else (stored >= low) & (stored <= high)
+            yield max(low * slope, high * slope) + intercept, where
+        else:
+            reaching |= _at_border(stored, low, high)
+    # Half a HU beyond: the highest itself is metal.
+    impossible = (HIGHEST_HU + 0.5 - intercept) / slope
+    reaching |= _at_border(stored, impossible, np.inf) if slope > 0 else _at_border(stored, -np.inf, impossible)
+    if reaching:
+        yield HIGHEST_HU, _reaching_border(np.isin(stored, list(reaching)))
+
+
+def _stated(header: SliceHeader, kind: np.dtype[Any]) -> tuple[int, int] | tuple[None, None]:
+    """The stated range in the sign that the pixels have: some writers use the other for padding."""
+    if header.padding is None:
+        return None, None
+    ends = [header.padding, header.padding if header.padding_limit is None else header.padding_limit]
+    if kind == np.int16:
+        ends = [end - 65536 if end > 32767 else end for end in ends]
+    elif kind == np.uint16:
+        ends = [end + 65536 if end < 0 else end for end in ends]
+    return min(ends), max(ends)
+
+
+def _at_border(stored: NDArray[Any], low: float, high: float) -> set[int]:
+    """Values in a range that the outermost pixels hold; none if they are too many to be padding."""
+    border = np.concatenate([stored[0], stored[-1], stored[:, 0], stored[:, -1]])
+    found = np.unique(border[(border >= low) & (border <= high)])
+    return {int(value) for value in found} if len(found) <= _MOST_VALUES else set()
+
+
+def _reaching_border(mask: Mask) -> Mask:
+    """The parts of a mask that reach the border."""
+    labels, count = ndimage.label(mask)
+    reached = np.zeros(count + 1, dtype=bool)
+    for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
+        reached[edge] = True
+    reached[0] = False
+    parts: Mask = reached[labels]
+    return parts
+
+
+@lru_cache(maxsize=8)
+def _outside_circle(shape: tuple[int, ...]) -> tuple[Mask, NDArray[np.int64]]:
+    """The pixels outside the inscribed circle, as a mask and as places in the flattened slice."""
+    rows, columns = (np.arange(length) - (length - 1) / 2 for length in shape)
+    radius = min(shape) / 2 + 1
+    outside: Mask = rows[:, None] ** 2 + columns[None, :] ** 2 > radius**2
+    return outside, np.flatnonzero(outside)
