@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from client.case.couch import flat_couch
 from client.case.decoding import AIR_HU, SliceStack, Volume, block_mean
 from client.case.field_of_view import cut_share
 
@@ -58,7 +59,8 @@ class Body:
 def find_body(stack: SliceStack) -> Body | None:
     """The patient without table and headrest, with a margin of 3 mm for the skin; None if there is no tissue.
 
-    Tissue is opened in-plane, which takes off thin shells, and the largest part that stays is the body. If that is
+    Tissue is opened in-plane, which takes off thin shells, a flat couch is cut off along its top, and the largest part
+    that stays is the body. If that is
     wider than a head in most slices, a table hangs on it: it is eroded until it breaks, and the part with the most bone
     is grown back with its corners. Small parts that touch the body, such as ears, are given back.
     """
@@ -112,7 +114,8 @@ def _masked(stack: SliceStack, skin: Mask, blocks: Blocks) -> SliceStack:
 def _core(hu: Volume, pixel_mm: float, column_mm: float, voxel_ml: float) -> Mask:
     """The body without its thin parts, freed from a table it lies on."""
     tissue = hu > TISSUE_HU
-    core = _largest(ndimage.binary_opening(tissue, _IN_PLANE, iterations=_pixels(OPENING_MM, pixel_mm)))
+    thick = ndimage.binary_opening(tissue, _IN_PLANE, iterations=_pixels(OPENING_MM, pixel_mm))
+    core = _largest(thick & ~flat_couch(thick, hu > BONE_HU, pixel_mm))
     if _is_wide(core, column_mm):
         part = _boniest_part(core, hu > BONE_HU, _pixels(PARTING_MM, pixel_mm))
         core = part | _appendages(core, part, CORNER_ML / voxel_ml)

@@ -95,6 +95,20 @@ def decode_stack(slices: Sequence[SliceHeader], fine_mm: float | None, reader: R
     return SliceStack(*content, *survey.range_hu, survey.unscanned, survey.wrapped)
 
 
+def stack_of_hu(volume_hu: Volume, origins_mm: Vectors, row_mm: Vectors, column_mm: Vectors) -> SliceStack:
+    """Slices that are in HU already, padding made air in place and values looked at as in :func:`decode_stack`.
+
+    Args:
+        volume_hu: (slice, row, column) float32, changed in place.
+        origins_mm, row_mm, column_mm: as of the stack.
+    """
+    survey = ValueSurvey(float(np.linalg.norm(column_mm)))
+    for plane in volume_hu:
+        stored = plane.copy()
+        _freed(plane, stored, padded(stored), survey)
+    return SliceStack(volume_hu, origins_mm, row_mm, column_mm, *survey.range_hu, survey.unscanned, survey.wrapped)
+
+
 def averaged(stack: SliceStack, fine_mm: float) -> SliceStack:
     """The stack as coarse as a grid needs it; itself if it is not finer.
 
@@ -162,15 +176,23 @@ def _rescaled(header: SliceHeader, stored: NDArray[Any], survey: ValueSurvey) ->
         raise UnreadablePixels("no rescale")
     hu: Volume = np.multiply(stored, np.float32(header.slope), dtype=np.float32)
     hu += np.float32(header.intercept)
+    stated = header.padding, header.padding_limit
+    return hu, _freed(hu, stored, padded(stored, header.slope, header.intercept, stated), survey)
+
+
+def _freed(
+    hu: Volume, stored: NDArray[Any], padding: Iterable[tuple[float, Mask]], survey: ValueSurvey
+) -> tuple[float, float]:
+    """Make padding air, in place; the HU of air and the 99.9th percentile."""
     unscanned: Mask | None = None
-    for value_hu, where in padded(header, stored):
+    for value_hu, where in padding:
         unscanned = where if unscanned is None else unscanned | where
         # What is clearly below air becomes air by clipping, at a fraction of the price of a mask.
         if value_hu > AIR_HU - 1:
             np.copyto(hu, np.float32(AIR_HU), where=where)
     low_and_high = survey.take(stored, hu, unscanned)
     np.clip(hu, AIR_HU, HIGHEST_HU, out=hu)
-    return hu, low_and_high
+    return low_and_high
 
 
 def _blocks(origins_mm: Vectors, row_mm: Vectors, column_mm: Vectors, fine_mm: float) -> tuple[int, int, int]:

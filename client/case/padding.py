@@ -10,17 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from client.archive import SliceHeader
-
 HIGHEST_HU = 30_000.0
 _TRUSTED_PADDING_HU = -900.0
 # More values than this at the border within a stated range are noise, and no padding.
 _MOST_VALUES = 16
 
 Mask = NDArray[np.bool_]
+Stated = tuple[int | None, int | None]
 
 
-def padded(header: SliceHeader, stored: NDArray[Any]) -> Iterator[tuple[float, Mask]]:
+def padded(
+    stored: NDArray[Any],
+    slope: float = 1.0,
+    intercept: float = 0.0,
+    stated: Stated = (None, None),
+) -> Iterator[tuple[float, Mask]]:
     """HU of values that mean nothing, and the pixels in which they do.
 
     Padding is what lies outside the inscribed circle where that is one value, the stated Pixel Padding Value and its
@@ -29,24 +33,24 @@ def padded(header: SliceHeader, stored: NDArray[Any]) -> Iterator[tuple[float, M
     image.
 
     Args:
-        header: of the slice, with slope and intercept.
         stored: (row, column), values as stored.
+        slope, intercept: HU = slope * stored + intercept.
+        stated: the padding value and the other end of its range, None where it is not stated.
     """
-    slope, intercept = header.slope or 1.0, header.intercept or 0.0
     ring, places = _outside_circle(stored.shape)
     outside = stored.take(places)
-    reaching: set[int] = set()
+    reaching: set[float] = set()
     if outside.size and bool((outside == outside[0]).all()):
-        value = int(outside[0])
+        value = outside[0].item()
         if value * slope + intercept <= _TRUSTED_PADDING_HU:
             yield value * slope + intercept, ring
         else:
             reaching.add(value)
-    low, high = _stated(header, stored.dtype)
-    if low is not None and high is not None:
-        if max(low * slope, high * slope) + intercept <= _TRUSTED_PADDING_HU:
-            where = stored == low if low == high else (stored >= low) & (stored <= high)
-            yield max(low * slope, high * slope) + intercept, where
+    if stated[0] is not None:
+        low, high = _ends(stated[0], stated[1], stored.dtype)
+        highest_hu = max(low * slope, high * slope) + intercept
+        if highest_hu <= _TRUSTED_PADDING_HU:
+            yield highest_hu, stored == low if low == high else (stored >= low) & (stored <= high)
         else:
             reaching |= _at_border(stored, low, high)
     # Half a HU beyond: the highest itself is metal.
@@ -56,11 +60,9 @@ def padded(header: SliceHeader, stored: NDArray[Any]) -> Iterator[tuple[float, M
         yield HIGHEST_HU, _reaching_border(np.isin(stored, list(reaching)))
 
 
-def _stated(header: SliceHeader, kind: np.dtype[Any]) -> tuple[int, int] | tuple[None, None]:
+def _ends(value: int, limit: int | None, kind: np.dtype[Any]) -> tuple[int, int]:
     """The stated range in the sign that the pixels have: some writers use the other for padding."""
-    if header.padding is None:
-        return None, None
-    ends = [header.padding, header.padding if header.padding_limit is None else header.padding_limit]
+    ends = [value, value if limit is None else limit]
     if kind == np.int16:
         ends = [end - 65536 if end > 32767 else end for end in ends]
     elif kind == np.uint16:
@@ -68,11 +70,11 @@ def _stated(header: SliceHeader, kind: np.dtype[Any]) -> tuple[int, int] | tuple
     return min(ends), max(ends)
 
 
-def _at_border(stored: NDArray[Any], low: float, high: float) -> set[int]:
+def _at_border(stored: NDArray[Any], low: float, high: float) -> set[float]:
     """Values in a range that the outermost pixels hold; none if they are too many to be padding."""
     border = np.concatenate([stored[0], stored[-1], stored[:, 0], stored[:, -1]])
     found = np.unique(border[(border >= low) & (border <= high)])
-    return {int(value) for value in found} if len(found) <= _MOST_VALUES else set()
+    return {value.item() for value in found} if len(found) <= _MOST_VALUES else set()
 
 
 def _reaching_border(mask: Mask) -> Mask:
