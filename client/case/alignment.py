@@ -28,9 +28,10 @@ START_PITCHES_DEG = (0.0, -20.0, 20.0)
 # After a few steps from every start, only the most promising go on.
 FIRST_ITERATIONS, KEPT_STARTS, START_ITERATIONS = 2, 3, 4
 ITERATIONS = (10, 6)
-SHEAR_ITERATIONS = 6
-# Beyond this residual slices may lean so far that no small step tells it: two leaning starts are tried too.
-FAR_OFF_HU = 110.0
+SHEAR_ITERATIONS, MORE_ITERATIONS = 2, 6
+SMALL_SHEAR = 0.04
+# Of such a residual slices may lean so far that no small step tells it: two leaning starts are tried too.
+FAR_OFF_HU = (110.0, 200.0)
 LEANING = 0.3
 ROBUST_HU = 100.0
 UNSCANNED_HU = 120.0
@@ -131,11 +132,12 @@ def _shear(fit: _Fit, target: _Target, level: TemplateLevel) -> tuple[tuple[floa
     where a fit is far off, it is also sought from poses that leaning slices suggest.
     """
     upright = _linearised(fit, target, level)[0]
-    starts = [upright]
-    if upright.residual_hu > FAR_OFF_HU:
+    best = _refined(upright, target, level, SHEAR_ITERATIONS, free_shear=True)
+    starts = [best] if max(map(abs, best.shear)) > SMALL_SHEAR else []
+    if FAR_OFF_HU[0] < upright.residual_hu < FAR_OFF_HU[1]:
         starts += [_leaning(fit, shear) for shear in (-LEANING, LEANING)]
-    fits = [_refined(start, target, level, SHEAR_ITERATIONS, free_shear=True) for start in starts]
-    best = min(fits, key=lambda found: found.cost)
+    fits = [_refined(start, target, level, MORE_ITERATIONS, free_shear=True) for start in starts]
+    best = min((best, *fits), key=lambda found: found.cost)
     return best.shear, best.residual_hu / max(upright.residual_hu, 1e-6)
 
 

@@ -115,7 +115,7 @@ def _core(hu: Volume, pixel_mm: float, column_mm: float, voxel_ml: float) -> Mas
     """The body without its thin parts, freed from a table it lies on."""
     tissue = hu > TISSUE_HU
     thick = ndimage.binary_opening(tissue, _IN_PLANE, iterations=_pixels(OPENING_MM, pixel_mm))
-    core = _largest(thick & ~flat_couch(thick, hu > BONE_HU, pixel_mm))
+    core = _largest(thick & ~flat_couch(thick, hu, BONE_HU, pixel_mm))
     if _is_wide(core, column_mm):
         part = _boniest_part(core, hu > BONE_HU, _pixels(PARTING_MM, pixel_mm))
         core = part | _appendages(core, part, CORNER_ML / voxel_ml)

@@ -13,7 +13,7 @@ _THINNEST_MM = 4.0
 Mask = NDArray[np.bool_]
 
 
-def flat_couch(tissue: Mask, bone: Mask, pixel_mm: float) -> Mask:
+def flat_couch(tissue: Mask, hu: NDArray[np.float32], bone_hu: float, pixel_mm: float) -> Mask:
     """The couch and what lies beyond its top, seen from the head; empty where there is none.
 
     A row or column of the image that is tissue over more than a head's width, or from edge to edge, in nearly all
@@ -21,7 +21,8 @@ def flat_couch(tissue: Mask, bone: Mask, pixel_mm: float) -> Mask:
 
     Args:
         tissue: (slice, row, column), without thin parts.
-        bone: the same, what is as dense as bone.
+        hu: the same, values.
+        bone_hu: what is denser is bone.
         pixel_mm: edge of a pixel.
     """
     couch = np.zeros_like(tissue)
@@ -32,7 +33,7 @@ def flat_couch(tissue: Mask, bone: Mask, pixel_mm: float) -> Mask:
         if (lines.size - 1) * pixel_mm < _THINNEST_MM:
             continue
         ahead, behind = np.s_[: lines[0]], np.s_[lines[-1] + 1 :]
-        on_line = bone.sum(axis=(0, across))
+        on_line = (hu > bone_hu).sum(axis=(0, across))
         faces_ahead = int(on_line[ahead].sum()) >= int(on_line[behind].sum())
         beyond = np.s_[lines[0] :] if faces_ahead else np.s_[: lines[-1] + 1]
         if on_line[beyond].sum() <= _BONE_SHARE * on_line.sum():

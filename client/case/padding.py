@@ -72,7 +72,10 @@ def _ends(value: int, limit: int | None, kind: np.dtype[Any]) -> tuple[int, int]
 
 def _at_border(stored: NDArray[Any], low: float, high: float) -> set[float]:
     """Values in a range that the outermost pixels hold; none if they are too many to be padding."""
-    border = np.concatenate([stored[0], stored[-1], stored[:, 0], stored[:, -1]])
+    edges = stored[0], stored[-1], stored[:, 0], stored[:, -1]
+    if all(edge.max() < low or edge.min() > high for edge in edges):
+        return set()
+    border = np.concatenate(edges)
     found = np.unique(border[(border >= low) & (border <= high)])
     return {value.item() for value in found} if len(found) <= _MOST_VALUES else set()
 

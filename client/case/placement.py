@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from client.archive import Plan, VerdictCode
-from client.case.acceptance import judge_alignment
+from client.case.acceptance import LARGEST_RESIDUAL_HU, judge_alignment
 from client.case.alignment import Alignment, align
 from client.case.decoding import SliceStack
 from client.case.stack_geometry import LEAST_RECORDED_STEP_MM, StackGeometry
@@ -24,6 +24,7 @@ UNSHEARED_SHARE, REALIGNED_SHARE = 0.95, 0.97
 # Along rows, in which faces and occiputs change from slice to slice, and along columns.
 LARGEST_STEP_MM = (4.0, 2.5)
 LARGEST_UNSEEN_SHARE = 0.5
+_MAY_BE_TURNED = (VerdictCode.NOT_A_HEAD, VerdictCode.HU_IMPLAUSIBLE)
 
 Array = NDArray[np.float64]
 
@@ -49,7 +50,7 @@ def judge_placement(
     """
     if verdict in (VerdictCode.ACCEPTED, VerdictCode.NOT_ALIGNED):
         return _contradiction(geometry, plan, alignment, stack, brain_guesses_mm) or verdict
-    may_be_turned = verdict in (VerdictCode.NOT_A_HEAD, VerdictCode.HU_IMPLAUSIBLE)
+    may_be_turned = alignment.residual_hu < LARGEST_RESIDUAL_HU and verdict in _MAY_BE_TURNED
     if not may_be_turned or abs(plan.tilt_deg) < LEAST_TILT_DEG:
         return verdict
     turned = judge_alignment(align(_tilt_turned(stack), brain_guesses_mm))

@@ -20,7 +20,7 @@ from client.case.alignment import Alignment
 from client.case.decoding import SliceStack, Volume
 
 LEAST_RECORDED_STEP_MM = 1.0
-_SUSPICIOUS_STEP_MM = 1.5
+_SUSPICIOUS_STEP_MM = (2.5, 1.5)
 _REFINEMENTS = 3
 _TREND_SLICES = 5
 # Below the skull base faces and necks differ from slice to slice by themselves; recorded steps are held against them.
@@ -69,7 +69,8 @@ def stack_geometry(coarse: SliceStack, alignment: Alignment) -> StackGeometry:
     recorded_step_mm = float(np.linalg.norm(recorded_steps, axis=1).max())
     brain, head = _pairs(coarse, _BRAIN_MM), _pairs(coarse, _HEAD_MM)
     steps = _steps(_shifts(coarse, refined=False) + recorded, heights_mm)
-    if np.abs(steps * brain).max() > _SUSPICIOUS_STEP_MM or recorded_step_mm > LEAST_RECORDED_STEP_MM:
+    suspicious = bool((np.abs(steps * brain) > _SUSPICIOUS_STEP_MM).any())
+    if suspicious or recorded_step_mm > LEAST_RECORDED_STEP_MM:
         steps = _steps(_shifts(coarse, refined=True) + recorded, heights_mm)
     back, left = np.abs(steps * brain).max(axis=0)
     told = recorded_steps * head
@@ -135,7 +136,7 @@ def _flow(below: Volume, above: Volume, pixel_mm: Array) -> Array:
     weight = np.float32(_ROBUST_HU) / np.maximum(np.abs(change), np.float32(_ROBUST_HU))
     weighted = down * weight, across * weight
     pairs = ((0, down), (1, across), (0, across), (0, change), (1, change))
-    sums = [np.einsum("ijk,ijk->i", weighted[which], other, dtype=np.float64) for which, other in pairs]
+    sums = [np.einsum("ijk,ijk->i", weighted[which], other).astype(np.float64) for which, other in pairs]
     down2, across2, mixed, down_change, across_change = sums
     # A trace of damping: slices of air alone move nowhere.
     down2, across2 = down2 + 1.0, across2 + 1.0

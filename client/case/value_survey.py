@@ -48,7 +48,7 @@ class ValueSurvey:
         self._reach = max(2, round(_ENCLOSED_MM / pixel_mm))
         self._ranges: list[tuple[float, float]] = []
         self._peak_hu = PADDING_HU
-        self._last: Mask | None = None
+        self._below: int | None = None
         self._never: Mask | None = None
         self._holes = 0
         self._flats: Counter[float] = Counter()
@@ -65,8 +65,8 @@ class ValueSurvey:
         low = hu <= PADDING_HU
         unscanned = low if padding is None else low | padding
         self._note_holes(hu, low)
-        self._note_flats(stored, hu, padding)
-        self._last = low
+        if len(self._ranges) % 2 == 0 or len(hu) < _FINE_ROWS:
+            self._note_flats(stored, hu, padding)
         self._never = unscanned if self._never is None else self._never & unscanned
         self._ranges.append(_range(hu[::SAMPLED, ::SAMPLED][~unscanned[::SAMPLED, ::SAMPLED]]))
         return self._ranges[-1]
@@ -88,13 +88,13 @@ class ValueSurvey:
         return self._has_plateau() or (self._holes > 0 and self._peak_hu <= _TOPS_HU[-1])
 
     def _note_holes(self, hu: Plane, low: Mask) -> None:
-        peak = float(hu.max())
+        peak, below = float(hu.max()), int(np.count_nonzero(low))
         self._peak_hu = max(self._peak_hu, peak)
-        below = self._last is not None and np.count_nonzero(low & ~self._last) >= _LEAST_PIXELS
-        if below and _is_in_body(hu, low):
+        if self._below is not None and below - self._below >= _LEAST_PIXELS and _is_in_body(hu, low):
             self._holes += 1
+        self._below = below
         top = next((top for top in _TOPS_HU if top - _NEAR_TOP_HU <= peak <= top), None)
-        if top is not None and float(np.abs(np.diff(hu, axis=1)).max()) > _RANGE_HU - 2 * _NEAR_ENDS_HU:
+        if top is not None and int(np.count_nonzero(hu <= _bottom(top))) > below:
             self._holes += _has_fall(hu, top, self._reach)
 
     def _note_flats(self, stored: NDArray[Any], hu: Plane, padding: Mask | None) -> None:
@@ -103,12 +103,14 @@ class ValueSurvey:
         pairs = upper == lower
         same = pairs[:, 1:] & pairs[:, :-1] & (upper[:, 1:] == upper[:, :-1])
         flat = same[:, 2:] & same[:, 1:-1] & same[:, :-2]
-        body = values > _BODY_HU if padding is None else (values > _BODY_HU) & ~padding[:-1:step]
-        flat &= body[:, :-3]
-        self._body_pixels += int(np.count_nonzero(body))
-        if flat.any():
-            found, counts = np.unique(values[:, :-3][flat], return_counts=True)
-            self._flats.update(dict(zip(found.tolist(), counts.tolist(), strict=True)))
+        if padding is not None:
+            flat &= ~padding[:-1:step, :-3]
+        self._body_pixels += int(np.count_nonzero(values > _BODY_HU))
+        found = values[:, :-3][flat]
+        found = found[found > _BODY_HU]
+        if found.size:
+            levels, counts = np.unique(found, return_counts=True)
+            self._flats.update(dict(zip(levels.tolist(), counts.tolist(), strict=True)))
 
     def _has_plateau(self) -> bool:
         """Whether a part of one value, that is not the brightest, lies in an image that is noisy elsewhere."""
@@ -125,13 +127,19 @@ def _range(values: NDArray[np.float32]) -> tuple[float, float]:
     """The HU of air and the 99.9th percentile; the 1st in place of air where what lies below it is more than noise."""
     if not values.size:
         return -1000.0, -1000.0
-    lowest, highest = np.percentile(values, (1.0, 99.9))
-    darkest = values[values <= lowest + _AIR_SHARE * (highest - lowest)]
-    air = float(np.median(darkest))
+    ascending = np.sort(values)
+    lowest, highest = (float(ascending[int(share * (ascending.size - 1))]) for share in (0.01, 0.999))
+    darkest = ascending[: int(np.searchsorted(ascending, lowest + _AIR_SHARE * (highest - lowest), "right"))]
+    air = float(darkest[darkest.size // 2])
     if air - lowest > _CLEAR_HU:
         noise_hu = _NORMAL_MAD * float(np.median(np.abs(darkest - np.float32(air))))
-        air = air if air - lowest < _CLEAR_HU + _MOST_SIGMA * noise_hu else float(lowest)
-    return air, float(highest)
+        air = air if air - lowest < _CLEAR_HU + _MOST_SIGMA * noise_hu else lowest
+    return air, highest
+
+
+def _bottom(top_hu: float) -> float:
+    """Up to where values lie that fell from the top."""
+    return top_hu - _RANGE_HU + _NEAR_ENDS_HU
 
 
 def _is_in_body(hu: Plane, low: Mask) -> bool:
@@ -148,7 +156,13 @@ def _is_in_body(hu: Plane, low: Mask) -> bool:
 
 def _has_fall(hu: Plane, top_hu: float, reach: int) -> bool:
     """Whether pixels next to the top of the range fall to its bottom, with bright ones around on all four sides."""
-    bright, dark = hu >= top_hu - _NEAR_ENDS_HU, hu <= top_hu - _RANGE_HU + _NEAR_ENDS_HU
+    bright_rows = np.flatnonzero((hu >= top_hu - _NEAR_ENDS_HU).any(axis=1))
+    if not bright_rows.size:
+        return False
+    hu = hu[max(int(bright_rows[0]) - reach, 0) : int(bright_rows[-1]) + reach + 1]
+    bright, dark = hu >= top_hu - _NEAR_ENDS_HU, hu <= _bottom(top_hu)
+    if not (bright[:, 1:] & dark[:, :-1]).any() and not (bright[:, :-1] & dark[:, 1:]).any():
+        return False
     rows, columns = np.nonzero(dark & ndimage.binary_dilation(bright))
     rim = hu >= max(top_hu - _RIM_HU, 200.0)
     enclosed = 0

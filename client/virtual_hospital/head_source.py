@@ -40,6 +40,9 @@ MAXIMUM_SOURCE_VOXELS = 1 << 28
 MAXIMUM_EXTENT_MM = 700.0
 MINIMUM_SLICES = 8
 HIGHEST_HU = 3071
+# Along x and y; patients lie aside more than they lie high or low.
+OFF_CENTRE_MM = {0: 30.0, 1: 12.0}
+ROOM_MM = 6.0
 _CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
 _READ_BYTES = 1 << 20
 
@@ -165,10 +168,25 @@ def _isotropic(stack: SliceStack, voxel_mm: float, where: Path) -> NDArray[np.in
     low, high = corners.min(axis=0), corners.max(axis=0)
     if not np.all(np.isfinite(corners)) or (high - low).max() > MAXIMUM_EXTENT_MM:
         raise unreadable(f"wider than {MAXIMUM_EXTENT_MM:.0f} mm", where)
+    low, high = _around_body(body, low, high)
     x, y, z = (max(MINIMUM_CELLS, int(np.ceil(length / voxel_mm)) + 1) for length in high - low)
     pose = Pose(rotation=np.eye(3), centre_mm=(low + high) / 2)
     volume = resample(body.stack, pose, Grid(shape=(z, y, x), voxel_mm=voxel_mm))
     return np.rint(np.clip(volume, AIR_HU, HIGHEST_HU)).astype(np.int16)
+
+
+def _around_body(
+    body: Body, low_mm: NDArray[np.float64], high_mm: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The scan's box, or where the head lies far off its middle, as on a couch, a box around the head: LPS corners."""
+    coarse, (low, high) = body.coarse, (low_mm.copy(), high_mm.copy())
+    slices, rows, columns = np.nonzero(coarse.hu > AIR_HU)
+    places = coarse.origins_mm[slices] + rows[:, None] * coarse.row_mm + columns[:, None] * coarse.column_mm
+    first, last = places.min(axis=0), places.max(axis=0)
+    for axis, most_mm in OFF_CENTRE_MM.items():
+        if abs(first[axis] + last[axis] - low[axis] - high[axis]) / 2 > most_mm:
+            low[axis], high[axis] = first[axis] - ROOM_MM, last[axis] + ROOM_MM
+    return low, high
 
 
 def _expect_hu(body: Body, where: Path) -> None:

@@ -29,8 +29,8 @@ NO_NUMBER_HU = -2000.0
 _ENDINGS = (".nii", ".nii.gz")
 _GZIP = b"\x1f\x8b"
 _READ_BYTES = 1 << 20
-# Header bytes, then where dimensions, data type, bits of a voxel and offset of the first stand, and their forms.
-_VERSIONS = {348: ("8h", 40, 70, 72, "f", 108, "h"), 540: ("8q", 16, 12, 14, "q", 168, "h")}
+# Of the first version of the format, the only one that is read.
+_HEADER_BYTES = 348
 _FLOATS = {16: "f4", 64: "f8"}
 
 
@@ -107,28 +107,25 @@ def _with_padding(image: sitk.Image, plain: Path, layout: _Layout) -> sitk.Image
 
 def _layout(plain: Path, path: Path) -> _Layout:
     with plain.open("rb") as stream:
-        head = stream.read(max(_VERSIONS))
-    for order in "<>":
-        if len(head) < 348:
-            break
-        version = _VERSIONS.get(struct.unpack_from(f"{order}i", head)[0])
-        if version is None or len(head) < struct.unpack_from(f"{order}i", head)[0]:
-            continue
-        sizes, at_sizes, at_type, at_bits, offset, at_offset, short = version
-        (kind,), (bits,) = (struct.unpack_from(order + short, head, place) for place in (at_type, at_bits))
-        (start,) = struct.unpack_from(order + offset, head, at_offset)
-        axes, *shape = struct.unpack_from(order + sizes, head, at_sizes)
-        three = 3 <= axes <= 7 and all(size == 1 for size in shape[3:axes])
-        if not three or min(shape[:3]) < 1 or shape[0] * shape[1] * shape[2] > MAXIMUM_VOXELS:
-            raise unreadable("not a three-dimensional scalar image, or too large", path)
-        floats = np.dtype(order + _FLOATS[kind]) if kind in _FLOATS else None
-        if bits not in (8, 16, 32, 64) or not 0 <= start <= MAXIMUM_BYTES:
-            raise unreadable("NIfTI header damaged, or of another kind of voxel", path)
-        layout = _Layout((shape[2], shape[1], shape[0]), bits // 8, int(start), floats)
-        if plain.stat().st_size < layout.end:
-            raise unreadable("NIfTI file is cut short", path)
-        return layout
-    raise unreadable("NIfTI file unreadable (no header)", path)
+        head = stream.read(_HEADER_BYTES)
+    order = next((order for order in "<>" if head[:4] == struct.pack(f"{order}i", _HEADER_BYTES)), None)
+    if order is None or len(head) < _HEADER_BYTES:
+        raise unreadable("NIfTI file unreadable (no header of version 1)", path)
+    axes, *shape = struct.unpack_from(f"{order}8h", head, 40)
+    kind, bits = struct.unpack_from(f"{order}2h", head, 70)
+    (start,) = struct.unpack_from(f"{order}f", head, 108)
+    x, y, z = shape[:3]
+    if axes != 3 or min(x, y, z) < 1 or x * y * z > MAXIMUM_VOXELS:
+        raise unreadable("not a three-dimensional scalar image, or too large", path)
+    if bits not in (8, 16, 32, 64) or not 0 <= start <= MAXIMUM_BYTES:
+        raise unreadable("NIfTI header damaged, or of another kind of voxel", path)
+    floats = np.dtype(order + _FLOATS[kind]) if kind in _FLOATS else None
+    if floats is not None and floats.itemsize != bits // 8:
+        raise unreadable("NIfTI header damaged, or of another kind of voxel", path)
+    layout = _Layout((z, y, x), bits // 8, int(start), floats)
+    if plain.stat().st_size < layout.end:
+        raise unreadable("NIfTI file is cut short", path)
+    return layout
 
 
 def _unpack(path: Path, plain: Path) -> None:
