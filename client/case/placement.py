@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -21,6 +22,8 @@ LEAST_SHEAR_DEG = 3.5
 LEAST_TILT_DEG = 2.0
 # What must be left of the residual where the shear is fitted with the pose, or after aligning anew without it.
 UNSHEARED_SHARE, REALIGNED_SHARE = 0.95, 0.97
+# Whole heads that lie as they say leave less than this; gantries that are tilted lean about so.
+FAR_OFF_RESIDUAL_HU, USUAL_TILT_DEG, FAR_OFF_SHARE = 138.0, 15.0, 0.94
 # Along rows, in which faces and occiputs change from slice to slice, and along columns.
 LARGEST_STEP_MM = (4.0, 2.5)
 LARGEST_UNSEEN_SHARE = 0.5
@@ -65,10 +68,16 @@ def _contradiction(
     limit = LARGEST_SHEAR_DEG
     if abs(stated - abs(plan.tilt_deg)) > LEAST_TILT_DEG:
         limit = min(limit, max(LEAST_SHEAR_DEG, stated / 2))
-    suspicious = abs(geometry.shear_deg) > limit or abs(geometry.slant_deg) > LARGEST_SHEAR_DEG
-    if suspicious and _fits_better_upright(alignment, stack, brain_guesses_mm):
-        leans = abs(geometry.shear_deg) > abs(geometry.slant_deg)
-        return VerdictCode.TILT_CONTRADICTS if tilted and leans else VerdictCode.POSITIONS_CONTRADICT
+    leans, slants = abs(geometry.shear_deg) > limit, abs(geometry.slant_deg) > LARGEST_SHEAR_DEG
+    if (leans or slants) and _is_sheared(alignment, stack, brain_guesses_mm):
+        backward = abs(geometry.shear_deg) > abs(geometry.slant_deg)
+        return VerdictCode.TILT_CONTRADICTS if tilted and backward else VerdictCode.POSITIONS_CONTRADICT
+    if alignment.residual_hu > FAR_OFF_RESIDUAL_HU:
+        # So poor a fit may hide a lean that small steps from it do not find.
+        slope = math.tan(math.radians(stated if stated > LEAST_TILT_DEG else USUAL_TILT_DEG))
+        shares = [_realigned_share((0.0, lean), alignment, stack, brain_guesses_mm) for lean in (slope, -slope)]
+        if min(shares) < FAR_OFF_SHARE:
+            return VerdictCode.TILT_CONTRADICTS if tilted else VerdictCode.POSITIONS_CONTRADICT
     unseen = geometry.recorded_step_mm > LEAST_RECORDED_STEP_MM and geometry.unseen_share > LARGEST_UNSEEN_SHARE
     stepped = any(step > largest for step, largest in zip(geometry.step_mm, LARGEST_STEP_MM, strict=True))
     return VerdictCode.POSITIONS_CONTRADICT if unseen or stepped else None
@@ -88,12 +97,18 @@ def _stated_tilt_deg(plan: Plan) -> float:
     return float(np.median(stated)) if stated else 0.0
 
 
-def _fits_better_upright(alignment: Alignment, stack: SliceStack, brain_guesses_mm: Sequence[Array]) -> bool:
-    """Whether the template fits clearly better once each slice is moved back by the shear."""
+def _is_sheared(alignment: Alignment, stack: SliceStack, brain_guesses_mm: Sequence[Array]) -> bool:
+    """Whether the template fits clearly better with the shear that was found, or without it in the slices."""
     if alignment.unsheared_share < UNSHEARED_SHARE:
         return True
+    return _realigned_share(alignment.shear, alignment, stack, brain_guesses_mm) < REALIGNED_SHARE
+
+
+def _realigned_share(
+    shear: tuple[float, float], alignment: Alignment, stack: SliceStack, brain_guesses_mm: Sequence[Array]
+) -> float:
+    """What is left of the residual once each slice is moved back by a shear."""
     heights = stack.origins_mm[:, 2] - alignment.pose.centre_mm[2]
     moved = stack.origins_mm.copy()
-    moved[:, :2] -= heights[:, None] * np.array(alignment.shear)
-    upright = align(replace(stack, origins_mm=moved), brain_guesses_mm)
-    return upright.residual_hu < REALIGNED_SHARE * alignment.residual_hu
+    moved[:, :2] -= heights[:, None] * np.array(shear)
+    return align(replace(stack, origins_mm=moved), brain_guesses_mm).residual_hu / alignment.residual_hu
