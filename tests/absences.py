@@ -9,9 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 
 REAL_HEADS_FOLDER = Path(__file__).resolve().parents[2] / "shared" / "data" / "ct"
+ARCHIVE_FAULTS_FOLDER = REAL_HEADS_FOLDER.with_name("archive_faults")
 
 PEERS = "peers not installed"
 REAL_HEADS = "real heads not in ../shared/data/ct"
+ARCHIVE_FAULTS = "faulty series not in ../shared/data/archive_faults"
 ORTHANC = "Orthanc not installed"
 NGINX = "nginx not installed"
 SMALL_DISK = "small disks not mountable by this user"

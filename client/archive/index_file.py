@@ -49,7 +49,10 @@ _COLUMNS: dict[str, tuple[type[np.generic], int]] = {
 Columns = dict[str, NDArray[Any]]
 Words = tuple[str, ...]
 Value = float | None
-Shared = tuple[str, bool, str, Words, str, int, int, int, Vector, Vector, Value, Value, Value, int | None, Value, bool]
+Whole = int | None
+Shared = tuple[
+    str, bool, str, Words, str, int, int, int, Vector, Vector, Value, Value, Value, Whole, Whole, Value, Value, bool
+]  # fmt: skip
 
 
 @final

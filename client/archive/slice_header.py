@@ -40,7 +40,9 @@ class SliceHeader(NamedTuple):
         pixel_spacing_mm: between rows, then between columns (0028,0030); empty if absent.
         thickness_mm: slice thickness, None if absent.
         slope, intercept: stored value to HU, None if absent.
-        padding: stored value of pixels outside the field of view, None if absent.
+        padding, padding_limit: stored value of pixels outside the field of view, and the other end of their range;
+            None if absent.
+        tilt_deg: the gantry's tilt as stated, its sign the vendor's own; None if absent.
         kvp: tube voltage, None if absent.
         contrast: whether a contrast agent was given.
     """
@@ -67,6 +69,8 @@ class SliceHeader(NamedTuple):
     slope: float | None
     intercept: float | None
     padding: int | None
+    padding_limit: int | None
+    tilt_deg: float | None
     kvp: float | None
     contrast: bool
 
@@ -131,6 +135,8 @@ def slice_header(
         slope=image.slope,
         intercept=image.intercept,
         padding=image.padding,
+        padding_limit=image.padding_limit,
+        tilt_deg=image.tilt_deg,
         kvp=image.kvp,
         contrast=image.contrast,
         number=image.number,

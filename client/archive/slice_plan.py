@@ -62,7 +62,8 @@ def plan_slices(images: Iterable[SliceHeader], limits: CohortSettings) -> Plan |
     fault = _repetition(kept, steps)
     if fault is not None:
         return fault
-    if _sideways_mm(origins, normal).max() > steps.max():
+    # A block that lies elsewhere is held against its images; what shifts throughout lies too far from axial.
+    if np.median(_sideways_mm(origins, normal)) > np.median(steps):
         return VerdictCode.TILT_BEYOND_LIMITS
     tilt_deg = -_wrapped(math.degrees(math.atan2(orientations[0, 5], orientations[0, 4])))
     return _spaced(tuple(kept), steps, tilt_deg, limits)

@@ -1,10 +1,11 @@
 """One series to one case: decoded, freed of the table, aligned, resampled once, judged by its content, projected."""
 
-from client.case.acceptance import LARGEST_CUT_SHARE
-from client.case.body import find_body
+from client.case.acceptance import LARGEST_CUT_SHARE, judge_alignment, judge_scale
+from client.case.alignment import align
+from client.case.body import Body, find_body
 from client.case.case import FORMAT, Case, CaseFacts
 from client.case.construction import Recipe, construct_case
-from client.case.decoding import AIR_HU, SliceStack, UnreadablePixels, decode_stack
+from client.case.decoding import AIR_HU, SliceStack, UnreadablePixels, averaged, decode_stack, stack_of_hu
 from client.case.drr import add_noise, drr_pair
 from client.case.provenance import Provenance, Step
 from client.case.template import template_sha256
@@ -14,6 +15,7 @@ __all__ = [
     "AIR_HU",
     "FORMAT",
     "LARGEST_CUT_SHARE",
+    "Body",
     "Case",
     "CaseFacts",
     "Pose",
@@ -23,10 +25,15 @@ __all__ = [
     "Step",
     "UnreadablePixels",
     "add_noise",
+    "align",
+    "averaged",
     "construct_case",
     "decode_stack",
     "drr_pair",
     "find_body",
+    "judge_alignment",
+    "judge_scale",
     "resample",
+    "stack_of_hu",
     "template_sha256",
 ]

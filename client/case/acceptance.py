@@ -19,12 +19,15 @@ LARGEST_RESIDUAL_HU = 220.0
 
 
 def judge_scale(stack: SliceStack) -> VerdictCode:
-    """``HU_IMPLAUSIBLE`` unless the darkest values are air and the brightest are denser than water.
+    """``HU_IMPLAUSIBLE`` unless the darkest values are air and the brightest are denser than water; then wrapped ones.
 
-    Catches values stored without their offset of 1024, the commonest fault of converted archives.
+    Catches values stored without their offset of 1024, the commonest fault of converted archives. Air is judged by its
+    median: sharp kernels and photon counting scatter it by a hundred HU and more.
     """
     air = AIR_LOW_HU[0] <= stack.raw_low_hu <= AIR_LOW_HU[1]
-    return VerdictCode.ACCEPTED if air and stack.raw_high_hu > DENSE_HIGH_HU else VerdictCode.HU_IMPLAUSIBLE
+    if not air or stack.raw_high_hu <= DENSE_HIGH_HU:
+        return VerdictCode.HU_IMPLAUSIBLE
+    return VerdictCode.VALUES_WRAPPED if stack.wrapped else VerdictCode.ACCEPTED
 
 
 def judge_alignment(alignment: Alignment, cut_share: float = 0.0) -> VerdictCode:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -17,13 +17,18 @@ from scipy.spatial.transform import Rotation
 
 from client.case.decoding import SliceStack
 from client.case.orientation import START_PITCHES_DEG, best_rival, likely_starts, margin
-from client.case.rigid_fit import Array, Fit, Surroundings, Target, refined, sampled, start_at
+from client.case.rigid_fit import Array, Fit, Surroundings, Target, leaning, measured, refined, sampled, start_at
 from client.case.template import TemplateLevel, template_levels
 from client.case.volume import Pose
 
 # After a few steps from every start, only the most promising go on.
 FIRST_ITERATIONS, KEPT_STARTS, START_ITERATIONS = 2, 3, 4
 ITERATIONS = (10, 6)
+SHEAR_ITERATIONS, MORE_ITERATIONS = 2, 6
+SMALL_SHEAR = 0.04
+# Of such a residual slices may lean so far that no small step tells it: two leaning starts are tried too.
+FAR_OFF_HU = (110.0, 200.0)
+LEANING = 0.3
 BRAIN_HU = (-40.0, 120.0)
 BONE_HU = 200.0
 # Explained as well another way round is no better than not explained as recorded.
@@ -46,6 +51,9 @@ class Alignment:
         orientation_margin: by which share more the best other axis orientation leaves unexplained; below 0 that one
             explains the head better than the recorded one.
         turned: how the head lies if that other orientation is right, where it explains the head better.
+        shear: how far to the left and to the back the head's slices lie too much for each mm that they lie higher, from
+            a fit in which they may shift so; near nothing where slices are placed as they were scanned.
+        unsheared_share: what that fit leaves of the residual.
     """
 
     pose: Pose
@@ -57,6 +65,8 @@ class Alignment:
     skull_share: float
     orientation_margin: float = math.inf
     turned: Alignment | None = None
+    shear: tuple[float, float] = (0.0, 0.0)
+    unsheared_share: float = 1.0
 
     @property
     def turn_deg(self) -> float:
@@ -94,7 +104,25 @@ def align(stack: SliceStack, brain_guesses_mm: Sequence[Array]) -> Alignment:
     if won_by < LEAST_MARGIN:
         rival = refined(rival, first, coarse, ITERATIONS[0])
         turned = _described(refined(rival, last, fine, ITERATIONS[1]), last, fine)
-    return _described(refined(best, last, fine, ITERATIONS[1]), last, fine, won_by, turned)
+    best = refined(best, last, fine, ITERATIONS[1])
+    shear, unsheared_share = _shear(best, first, coarse)
+    found = _described(best, last, fine, won_by, turned)
+    return replace(found, shear=shear, unsheared_share=unsheared_share)
+
+
+def _shear(fit: Fit, target: Target, level: TemplateLevel) -> tuple[tuple[float, float], float]:
+    """Shear of the slices that fits best, and what it leaves of the residual.
+
+    Where a fit is far off, it is also sought from poses that leaning slices suggest.
+    """
+    upright = measured(fit, target, level)
+    best = refined(upright, target, level, SHEAR_ITERATIONS, free_shear=True)
+    starts = [best] if max(map(abs, best.shear)) > SMALL_SHEAR else []
+    if FAR_OFF_HU[0] < upright.residual_hu < FAR_OFF_HU[1]:
+        starts += [leaning(fit, shear) for shear in (-LEANING, LEANING)]
+    fits = [refined(start, target, level, MORE_ITERATIONS, free_shear=True) for start in starts]
+    best = min((best, *fits), key=lambda found: found.cost)
+    return best.shear, best.residual_hu / max(upright.residual_hu, 1e-6)
 
 
 def _starts(brain_guesses_mm: Sequence[Array], level: TemplateLevel) -> Iterator[Fit]:

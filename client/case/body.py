@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from client.case.couch import flat_couch
 from client.case.decoding import AIR_HU, SliceStack, Volume, block_mean
 from client.case.field_of_view import cut_share
 
@@ -40,6 +41,7 @@ class Body:
 
     Attributes:
         stack: the stack with air everywhere outside the body.
+        coarse: the same in voxels of about 3 mm.
         volume_ml: volume of the body.
         cavity_ml: largest volume that bone surrounds in its slices, closed over gaps of up to 20 mm.
         brain_guesses_mm: LPS points where the middle of the brain may lie, likeliest first.
@@ -47,6 +49,7 @@ class Body:
     """
 
     stack: SliceStack
+    coarse: SliceStack
     volume_ml: float
     cavity_ml: float
     brain_guesses_mm: tuple[Point, ...]
@@ -56,7 +59,8 @@ class Body:
 def find_body(stack: SliceStack) -> Body | None:
     """The patient without table and headrest, with a margin of 3 mm for the skin; None if there is no tissue.
 
-    Tissue is opened in-plane, which takes off thin shells, and the largest part that stays is the body. If that is
+    Tissue is opened in-plane, which takes off thin shells, a flat couch is cut off along its top, and the largest part
+    that stays is the body. If that is
     wider than a head in most slices, a table hangs on it: it is eroded until it breaks, and the part with the most bone
     is grown back with its corners. Small parts that touch the body, such as ears, are given back.
     """
@@ -68,20 +72,30 @@ def find_body(stack: SliceStack) -> Body | None:
     core = _core(hu, pixel_mm, column_mm, voxel_ml)
     if not core.any():
         return None
-    cut = cut_share(core, hu, (slice_mm, row_mm, column_mm), top_first=bool(stack.normal[2] < 0))
+    voxel_mm = slice_mm, row_mm, column_mm
+    cut = cut_share(core, hu, voxel_mm, top_first=bool(stack.normal[2] < 0), unscanned=stack.unscanned)
     skin = core | _appendages(hu > TISSUE_HU, core, APPENDAGE_ML / voxel_ml)
     skin = ndimage.binary_dilation(skin, _IN_PLANE, iterations=_pixels(SKIN_MARGIN_MM, pixel_mm))
     hu[~skin] = AIR_HU
     cavity = _largest(_enclosed(hu > BONE_HU, pixel_mm))
     cavity_ml = float(cavity.sum()) * voxel_ml
     guesses = _guesses(stack, blocks, core, cavity if cavity_ml >= CAVITY_ML else None)
-    return Body(_masked(stack, skin, blocks), float(core.sum()) * voxel_ml, cavity_ml, guesses, cut)
+    volume_ml = float(core.sum()) * voxel_ml
+    return Body(_masked(stack, skin, blocks), _coarse(stack, hu, blocks), volume_ml, cavity_ml, guesses, cut)
 
 
 def _blocks(stack: SliceStack) -> Blocks:
     """Voxels along (slice, row, column) in one working voxel."""
     along, down, across = (max(1, round(_WORKING_MM / step)) for step in stack.voxel_mm)
     return along, down, across
+
+
+def _coarse(stack: SliceStack, hu: Volume, blocks: Blocks) -> SliceStack:
+    """A stack's place for values given on whole blocks of its voxels."""
+    along, down, across = blocks
+    origins = stack.origins_mm[: len(hu) * along].reshape(len(hu), along, 3).mean(axis=1)
+    origins = origins + stack.row_mm * (down - 1) / 2 + stack.column_mm * (across - 1) / 2
+    return replace(stack, hu=hu, origins_mm=origins, row_mm=stack.row_mm * down, column_mm=stack.column_mm * across)
 
 
 def _masked(stack: SliceStack, skin: Mask, blocks: Blocks) -> SliceStack:
@@ -100,7 +114,8 @@ def _masked(stack: SliceStack, skin: Mask, blocks: Blocks) -> SliceStack:
 def _core(hu: Volume, pixel_mm: float, column_mm: float, voxel_ml: float) -> Mask:
     """The body without its thin parts, freed from a table it lies on."""
     tissue = hu > TISSUE_HU
-    core = _largest(ndimage.binary_opening(tissue, _IN_PLANE, iterations=_pixels(OPENING_MM, pixel_mm)))
+    thick = ndimage.binary_opening(tissue, _IN_PLANE, iterations=_pixels(OPENING_MM, pixel_mm))
+    core = _largest(thick & ~flat_couch(thick, hu, BONE_HU, pixel_mm))
     if _is_wide(core, column_mm):
         part = _boniest_part(core, hu > BONE_HU, _pixels(PARTING_MM, pixel_mm))
         core = part | _appendages(core, part, CORNER_ML / voxel_ml)

@@ -41,6 +41,8 @@ class CaseFacts(BaseModel):
         orientation_margin: by which share more the best other axis orientation leaves unexplained than the recorded.
         brain_seen_share: share of the template's brain that was scanned.
         cut_share: share of the head's slices in which it is cut by the field of view.
+        shear_deg, slant_deg: lean of the stack to the back and to the left that the template does not explain.
+        step_mm: greatest shift of a slice against its neighbour that nothing explains.
         air_hu: 1st percentile of the values as rescaled.
         brain_median_hu: median where the template has its brain.
         bone_hu: 95th percentile of what exceeds 300 HU above the skull base, on the study's fine grid.
@@ -62,6 +64,9 @@ class CaseFacts(BaseModel):
     orientation_margin: Finite
     brain_seen_share: Finite
     cut_share: Finite
+    shear_deg: Finite
+    slant_deg: Finite
+    step_mm: Finite
     air_hu: Finite
     brain_median_hu: Finite
     bone_hu: Finite

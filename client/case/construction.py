@@ -17,7 +17,9 @@ from client.case.case import Case, CaseFacts
 from client.case.decoding import SliceStack, UnreadablePixels, Volume, averaged, block_mean, decode_stack
 from client.case.drr import drr_pair
 from client.case.native_drr import native_drr_pair
+from client.case.placement import judge_placement
 from client.case.provenance import Provenance, Step
+from client.case.stack_geometry import StackGeometry, stack_geometry
 from client.case.volume import Pose, fine_factor, fine_grid, resample
 from common.errors import Refusal
 from common.geometry import Geometry, Grid, expect_outside
@@ -58,7 +60,9 @@ def construct_case(plan: Plan, patient: str, recipe: Recipe) -> Case | VerdictCo
         return body
     stack = averaged(body.stack, fine.voxel_mm)
     alignment = align(stack, body.brain_guesses_mm)
+    geometry = stack_geometry(body.coarse, alignment)
     verdict = judge_alignment(alignment, body.cut_share)
+    verdict = judge_placement(verdict, geometry, plan, alignment, stack, body.brain_guesses_mm)
     if verdict is not VerdictCode.ACCEPTED:
         return verdict
     volume = resample(stack, alignment.pose, fine)
@@ -72,7 +76,7 @@ def construct_case(plan: Plan, patient: str, recipe: Recipe) -> Case | VerdictCo
         patient,
         target_volume(volume, recipe.grid),
         integrals,
-        _facts(plan, body, alignment, _bone_hu(volume)),
+        _facts(plan, body, alignment, geometry, _bone_hu(volume)),
         Provenance(steps=_steps(plan, body, stack, alignment, recipe)),
     )
 
@@ -113,7 +117,7 @@ def _bone_hu(volume_hu: Volume) -> float:
     return float(np.percentile(bone, 95)) if bone.size else 0.0
 
 
-def _facts(plan: Plan, body: Body, alignment: Alignment, bone_hu: float) -> CaseFacts:
+def _facts(plan: Plan, body: Body, alignment: Alignment, geometry: StackGeometry, bone_hu: float) -> CaseFacts:
     first = plan.slices[0]
     return CaseFacts(
         manufacturer=first.manufacturer,
@@ -131,6 +135,9 @@ def _facts(plan: Plan, body: Body, alignment: Alignment, bone_hu: float) -> Case
         orientation_margin=round(alignment.orientation_margin, 3),
         brain_seen_share=round(alignment.brain_seen_share, 3),
         cut_share=round(body.cut_share, 3),
+        shear_deg=round(geometry.shear_deg, 2),
+        slant_deg=round(geometry.slant_deg, 2),
+        step_mm=round(max(geometry.step_mm), 2),
         air_hu=round(body.stack.raw_low_hu, 1),
         brain_median_hu=round(alignment.brain_median_hu, 1),
         bone_hu=round(bone_hu, 1),

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import islice
 from typing import Any, final
 
@@ -13,18 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from client.archive import SliceHeader
+from client.case.padding import HIGHEST_HU, padded
+from client.case.value_survey import ValueSurvey
 from client.dicom import Fault, Frame, Reader, shared_reader
 
 AIR_HU = -1000.0
-PADDING_HU = -1500.0
-HIGHEST_HU = 30_000.0
-_TRUSTED_PADDING_HU = -900.0
 _BLUR_SHARE = 0.6
-# Percentiles of a slice are taken over every fourth pixel of every fourth row.
-_SAMPLED = 4
 
 Volume = NDArray[np.float32]
 Vectors = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
 
 @final
@@ -36,7 +33,10 @@ class SliceStack:
         hu: (slice, row, column), float32; air is -1000 and nothing is below.
         origins_mm: (slice, 3), LPS (x, y, z) of the centre of each slice's first pixel, ascending along the normal.
         row_mm, column_mm: (3,), LPS step from one row, or column, to the next.
-        raw_low_hu, raw_high_hu: 1st and 99.9th percentile of the values as rescaled, padding left out.
+        raw_low_hu, raw_high_hu: air, as the median of the lowest quarter of the range of values, and their 99.9th
+            percentile, as rescaled, padding left out.
+        unscanned: (row, column) of the whole image at any resolution, padding in every slice; None where none is.
+        wrapped: whether values beyond the stored bits came out as others.
     """
 
     hu: Volume
@@ -45,6 +45,8 @@ class SliceStack:
     column_mm: NDArray[np.float64]
     raw_low_hu: float
     raw_high_hu: float
+    unscanned: Mask | None = None
+    wrapped: bool = False
 
     @property
     def normal(self) -> NDArray[np.float64]:
@@ -85,18 +87,26 @@ def decode_stack(slices: Sequence[SliceHeader], fine_mm: float | None, reader: R
     row_mm = np.array(first.orientation[3:]) * first.pixel_spacing_mm[0]
     column_mm = np.array(first.orientation[:3]) * first.pixel_spacing_mm[1]
     origins = np.array([header.position for header in slices])
-    ranges: list[tuple[float, float]] = []
-
-    def planes(decoded: Iterable[tuple[Volume, tuple[float, float]]]) -> Iterator[Volume]:
-        for plane, low_and_high in decoded:
-            ranges.append(low_and_high)
-            yield plane
-
+    survey = ValueSurvey(min(first.pixel_spacing_mm))
     blocks = (1, 1, 1) if fine_mm is None else _blocks(origins, row_mm, column_mm, fine_mm)
-    with closing(_decoded(slices, reader or shared_reader())) as decoded:
-        content = _block_means(planes(decoded), (first.rows, first.columns), origins, row_mm, column_mm, blocks)
-    low, high = np.median(np.array(ranges), axis=0)
-    return SliceStack(*content, float(low), float(high))
+    with closing(_decoded(slices, reader or shared_reader(), survey)) as decoded:
+        planes = (plane for plane, _ in decoded)
+        content = _block_means(planes, (first.rows, first.columns), origins, row_mm, column_mm, blocks)
+    return SliceStack(*content, *survey.range_hu, survey.unscanned, survey.wrapped)
+
+
+def stack_of_hu(volume_hu: Volume, origins_mm: Vectors, row_mm: Vectors, column_mm: Vectors) -> SliceStack:
+    """Slices that are in HU already, padding made air in place and values looked at as in :func:`decode_stack`.
+
+    Args:
+        volume_hu: (slice, row, column) float32, changed in place.
+        origins_mm, row_mm, column_mm: as of the stack.
+    """
+    survey = ValueSurvey(float(np.linalg.norm(column_mm)))
+    for plane in volume_hu:
+        stored = plane.copy()
+        _freed(plane, stored, padded(stored), survey)
+    return SliceStack(volume_hu, origins_mm, row_mm, column_mm, *survey.range_hu, survey.unscanned, survey.wrapped)
 
 
 def averaged(stack: SliceStack, fine_mm: float) -> SliceStack:
@@ -115,14 +125,13 @@ def averaged(stack: SliceStack, fine_mm: float) -> SliceStack:
         return stack
     _, rows, columns = stack.hu.shape
     content = _block_means(stack.hu, (rows, columns), stack.origins_mm, stack.row_mm, stack.column_mm, blocks)
-    return SliceStack(*content, stack.raw_low_hu, stack.raw_high_hu)
+    return SliceStack(*content, stack.raw_low_hu, stack.raw_high_hu, stack.unscanned, stack.wrapped)
 
 
 def decode_slice(header: SliceHeader, reader: Reader | None = None) -> tuple[Volume, tuple[float, float]]:
-    """HU of one slice, (row, column), with padding made air, and the 1st and 99.9th percentile of the rest.
+    """HU of one slice, (row, column), with padding made air, and the HU of air and the 99.9th percentile of the rest.
 
-    Padding is the stored Pixel Padding Value (0028,0120), anything at or below -1500 HU, and the ring outside the
-    inscribed circle where it is filled with one value.
+    Padding is what :func:`client.case.padding.padded` finds, and anything at or below -1500 HU.
 
     Args:
         header: of the slice.
@@ -131,7 +140,8 @@ def decode_slice(header: SliceHeader, reader: Reader | None = None) -> tuple[Vol
     Raises:
         UnreadablePixels: if the pixel data are missing, damaged, or of another size than the header says.
     """
-    ((plane, low_and_high),) = _decoded([header], reader or shared_reader())
+    survey = ValueSurvey(min(header.pixel_spacing_mm, default=1.0))
+    ((plane, low_and_high),) = _decoded([header], reader or shared_reader(), survey)
     return plane, low_and_high
 
 
@@ -150,53 +160,39 @@ def block_mean(volume: Volume, blocks: tuple[int, int, int]) -> Volume:
     return np.ascontiguousarray(volume)
 
 
-def _decoded(slices: Sequence[SliceHeader], reader: Reader) -> Generator[tuple[Volume, tuple[float, float]]]:
+def _decoded(
+    slices: Sequence[SliceHeader], reader: Reader, survey: ValueSurvey
+) -> Generator[tuple[Volume, tuple[float, float]]]:
     wanted = (Frame(one.path, one.rows, one.columns, one.frame, one.size_bytes) for one in slices)
     with closing(reader.frames(wanted)) as frames:
         for header, stored in zip(slices, frames, strict=True):
             if isinstance(stored, Fault):
                 raise UnreadablePixels(stored.value)
-            yield _rescaled(header, stored)
+            yield _rescaled(header, stored, survey)
 
 
-def _rescaled(header: SliceHeader, stored: NDArray[Any]) -> tuple[Volume, tuple[float, float]]:
+def _rescaled(header: SliceHeader, stored: NDArray[Any], survey: ValueSurvey) -> tuple[Volume, tuple[float, float]]:
     if header.slope is None or header.intercept is None:
         raise UnreadablePixels("no rescale")
     hu: Volume = np.multiply(stored, np.float32(header.slope), dtype=np.float32)
     hu += np.float32(header.intercept)
-    sample, kept = hu[::_SAMPLED, ::_SAMPLED].ravel(), hu[::_SAMPLED, ::_SAMPLED] > PADDING_HU
-    for value, where in _padding(header, stored):
-        kept &= ~where[::_SAMPLED, ::_SAMPLED]
+    stated = header.padding, header.padding_limit
+    return hu, _freed(hu, stored, padded(stored, header.slope, header.intercept, stated), survey)
+
+
+def _freed(
+    hu: Volume, stored: NDArray[Any], padding: Iterable[tuple[float, Mask]], survey: ValueSurvey
+) -> tuple[float, float]:
+    """Make padding air, in place; the HU of air and the 99.9th percentile."""
+    unscanned: Mask | None = None
+    for value_hu, where in padding:
+        unscanned = where if unscanned is None else unscanned | where
         # What is clearly below air becomes air by clipping, at a fraction of the price of a mask.
-        if value * header.slope + header.intercept > AIR_HU - 1:
+        if value_hu > AIR_HU - 1:
             np.copyto(hu, np.float32(AIR_HU), where=where)
-    sample = sample[kept.ravel()]
-    low, high = np.percentile(sample, (1.0, 99.9)) if sample.size else (AIR_HU, AIR_HU)
+    low_and_high = survey.take(stored, hu, unscanned)
     np.clip(hu, AIR_HU, HIGHEST_HU, out=hu)
-    return hu, (float(low), float(high))
-
-
-def _padding(header: SliceHeader, stored: NDArray[Any]) -> Iterator[tuple[int, NDArray[np.bool_]]]:
-    """Stored values that mean nothing, and the pixels in which they do."""
-    ring, places = _outside_circle(stored.shape)
-    outside = stored.take(places)
-    if outside.size and bool((outside == outside[0]).all()):
-        yield int(outside[0]), ring
-    if header.padding is not None and header.slope is not None and header.intercept is not None:
-        # Some writers store a signed value's padding as if it were unsigned.
-        value = header.padding - 65536 if stored.dtype == np.int16 and header.padding > 32767 else header.padding
-        # A padding value in the range of tissue also occurs as tissue: it is believed outside the circle alone.
-        trusted = value * header.slope + header.intercept <= _TRUSTED_PADDING_HU
-        yield value, stored == value if trusted else (stored == value) & ring
-
-
-@lru_cache(maxsize=8)
-def _outside_circle(shape: tuple[int, ...]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """The pixels outside the inscribed circle, as a mask and as places in the flattened slice."""
-    rows, columns = (np.arange(length) - (length - 1) / 2 for length in shape)
-    radius = min(shape) / 2 + 1
-    outside: NDArray[np.bool_] = rows[:, None] ** 2 + columns[None, :] ** 2 > radius**2
-    return outside, np.flatnonzero(outside)
+    return low_and_high
 
 
 def _blocks(origins_mm: Vectors, row_mm: Vectors, column_mm: Vectors, fine_mm: float) -> tuple[int, int, int]:

@@ -55,6 +55,9 @@ FIGURES = (
     Figure("slice_mm", "mean slice distance", "mm", 0.5, compared=False),
     Figure("coverage_mm", "scanned length", "mm", 10.0),
     Figure("brain_seen_share", "share of the brain scanned", "", 0.02, 0.98),
+    Figure("shear_deg", "shear of the slices to the back", "°", 2.0, -4.0, 4.0),
+    Figure("slant_deg", "shear of the slices to the left", "°", 2.0, -3.5, 3.5),
+    Figure("step_mm", "greatest step between slices", "mm", 0.5, high=2.5, rising=True),
     Figure("cut_share", "share of slices cut by the field", "", 0.05, high=0.05, rising=True),
 )
 

@@ -118,8 +118,9 @@ def _pixel_module(first: ImageHeader, layout: PixelLayout, frames: int) -> Datas
     )
     dataset.PixelRepresentation = layout.representation
     low, high = (-0x8000, 0x7FFF) if layout.representation else (0, _LARGEST_SIZE)
-    if first.padding is not None and low <= first.padding <= high:
-        dataset.add_new("PixelPaddingValue", "SS" if layout.representation else "US", first.padding)
+    for keyword, value in (("PixelPaddingValue", first.padding), ("PixelPaddingRangeLimit", first.padding_limit)):
+        if value is not None and low <= value <= high:
+            dataset.add_new(keyword, "SS" if layout.representation else "US", value)
     return dataset
 
 
@@ -139,6 +140,7 @@ def _place(dataset: Dataset, image: ImageHeader) -> None:
     _set_number(dataset, "RescaleSlope", image.slope)
     _set_number(dataset, "RescaleIntercept", image.intercept)
     _set_number(dataset, "KVP", image.kvp)
+    _set_number(dataset, "GantryDetectorTilt", image.tilt_deg)
     if image.contrast:
         dataset.ContrastBolusAgent = _AGENT
     if image.number is not None:
@@ -147,7 +149,7 @@ def _place(dataset: Dataset, image: ImageHeader) -> None:
 
 def _functional_groups(image: ImageHeader) -> Dataset:
     """Of a frame of an Enhanced CT: the same."""
-    orientation, position, measures, values, kind, tube, usage = (Dataset() for _ in range(7))
+    orientation, position, measures, values, kind, tube, usage, gantry = (Dataset() for _ in range(8))
     _set_vector(orientation, "ImageOrientationPatient", image.orientation)
     _set_vector(position, "ImagePositionPatient", image.position)
     _set_vector(measures, "PixelSpacing", image.pixel_spacing_mm)
@@ -155,6 +157,7 @@ def _functional_groups(image: ImageHeader) -> Dataset:
     _set_number(values, "RescaleSlope", image.slope)
     _set_number(values, "RescaleIntercept", image.intercept)
     _set_number(tube, "KVP", image.kvp)
+    _set_number(gantry, "GantryDetectorTilt", image.tilt_deg)
     kind.FrameType = _words(image.image_type)
     usage.ContrastBolusAgentAdministered = "YES" if image.contrast else "NO"
     groups = Dataset()
@@ -164,6 +167,7 @@ def _functional_groups(image: ImageHeader) -> Dataset:
     groups.PixelValueTransformationSequence = [values]
     groups.CTImageFrameTypeSequence = [kind]
     groups.CTXRayDetailsSequence = [tube]
+    groups.CTAcquisitionDetailsSequence = [gantry]
     groups.ContrastBolusUsageSequence = [usage]
     return groups
 

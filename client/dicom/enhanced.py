@@ -89,6 +89,7 @@ def _frame_header(whole: ImageHeader, groups: _Groups, index: int, agents: bool)
         thickness_mm=groups.positive("PixelMeasuresSequence", "SliceThickness"),
         slope=groups.number("PixelValueTransformationSequence", "RescaleSlope") or None,
         intercept=groups.number("PixelValueTransformationSequence", "RescaleIntercept"),
+        tilt_deg=groups.number("CTAcquisitionDetailsSequence", "GantryDetectorTilt"),
         kvp=groups.positive("CTXRayDetailsSequence", "KVP") or next((kvp for kvp in converted if kvp), whole.kvp),
         contrast=whole.contrast or _contrast(groups, agents),
         number=index + 1,

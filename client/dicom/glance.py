@@ -63,13 +63,26 @@ class _Said(NamedTuple):
     intercept: bytes
     padding: bytes
     signed_padding: bytes
+    limit: bytes
+    signed_limit: bytes
+    tilt: bytes
     sign: bytes
     kvp: bytes
     agent: bytes
 
 
 _Before = tuple[str, str, str, str, str, str, tuple[str, ...], str, int, int, int, tuple[float, ...]]
-_After = tuple[tuple[float, ...], float | None, float | None, float | None, int | None, float | None, bool]
+_After = tuple[
+    tuple[float, ...],
+    float | None,
+    float | None,
+    float | None,
+    int | None,
+    int | None,
+    float | None,
+    float | None,
+    bool,
+]
 # The SOP class, and what an ImageHeader says between instance and position, and between position and number.
 _Series = tuple[str, _Before, _After]
 
@@ -88,6 +101,7 @@ _TAGS: Final = {
     0x00180010: {b"LO": "agent"},
     0x00180050: {b"DS": "thickness"},
     0x00180060: {b"DS": "kvp"},
+    0x00181120: {b"DS": "tilt"},
     0x0020000D: {b"UI": "study"},
     0x0020000E: {b"UI": "series"},
     0x00200013: {b"IS": "number"},
@@ -99,6 +113,7 @@ _TAGS: Final = {
     0x00280030: {b"DS": "spacing"},
     0x00280103: {b"US": "sign"},
     0x00280120: {b"US": "padding", b"SS": "signed_padding"},
+    0x00280121: {b"US": "limit", b"SS": "signed_limit"},
     0x00281052: {b"DS": "intercept"},
     0x00281053: {b"DS": "slope"},
 }
@@ -215,7 +230,9 @@ def _cleaned(said: _Said, syntax: str) -> _Series | None:
         positive(said.thickness),
         number(said.slope) or None,
         number(said.intercept),
-        _padding(said, explicit=syntax != _IMPLICIT),
+        _padding(said.padding, said.signed_padding, said.sign, explicit=syntax != _IMPLICIT),
+        _padding(said.limit, said.signed_limit, said.sign, explicit=syntax != _IMPLICIT),
+        number(said.tilt),
         positive(said.kvp),
         names_agent(text(said.agent)),
     )
@@ -229,14 +246,15 @@ def _syntax(said: bytes) -> str:
     return syntax
 
 
-def _padding(said: _Said, *, explicit: bool) -> int | None:
-    if said.signed_padding:
-        if said.padding:
+def _padding(unsigned: bytes, signed: bytes, sign: bytes, *, explicit: bool) -> int | None:
+    """A value in the pixels' own representation: padding, or the limit of its range."""
+    if signed:
+        if unsigned:
             raise Unusual
-        return binary(said.signed_padding, SIGNED)
-    if explicit or not said.padding:
-        return binary(said.padding)
+        return binary(signed, SIGNED)
+    if explicit or not unsigned:
+        return binary(unsigned)
     # Without a VR the pixels' representation says how it is to be read.
-    if said.sign not in (b"\0\0", b"\1\0"):
+    if sign not in (b"\0\0", b"\1\0"):
         raise Unusual
-    return binary(said.padding, SIGNED if said.sign == b"\1\0" else UNSIGNED)
+    return binary(unsigned, SIGNED if sign == b"\1\0" else UNSIGNED)

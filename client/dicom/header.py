@@ -34,6 +34,7 @@ HEADER_TAGS = (
     "Manufacturer",
     "KVP",
     "SliceThickness",
+    "GantryDetectorTilt",
     "ImageOrientationPatient",
     "ImagePositionPatient",
     "PixelSpacing",
@@ -43,6 +44,7 @@ HEADER_TAGS = (
     "RescaleSlope",
     "RescaleIntercept",
     "PixelPaddingValue",
+    "PixelPaddingRangeLimit",
     "PixelRepresentation",
     "ContrastBolusAgent",
     "InstanceNumber",
@@ -75,7 +77,9 @@ class ImageHeader:
         pixel_spacing_mm: between rows, then between columns (0028,0030); empty if absent.
         thickness_mm: slice thickness, None if absent.
         slope, intercept: stored value to HU, None if absent.
-        padding: stored value of pixels outside the field of view, None if absent.
+        padding, padding_limit: stored value of pixels outside the field of view (0028,0120), and the other end of the
+            range where they have several (0028,0121); None if absent.
+        tilt_deg: Gantry/Detector Tilt (0018,1120), whose sign is the vendor's own; None if absent.
         kvp: tube voltage, None if absent.
         contrast: whether a contrast agent was given.
         number: instance number, or of a frame its place among the frames counted from 1; None if absent.
@@ -102,6 +106,8 @@ class ImageHeader:
     slope: Number | None
     intercept: Number | None
     padding: Integer | None
+    padding_limit: Integer | None
+    tilt_deg: Number | None
     kvp: Number | None
     contrast: bool
     number: Integer | None
@@ -149,6 +155,8 @@ def image_header(dataset: Dataset, sop_class: str = "", transfer_syntax: str = "
         slope=number(dataset, "RescaleSlope") or None,
         intercept=number(dataset, "RescaleIntercept"),
         padding=integer(dataset, "PixelPaddingValue"),
+        padding_limit=integer(dataset, "PixelPaddingRangeLimit"),
+        tilt_deg=number(dataset, "GantryDetectorTilt"),
         kvp=positive(dataset, "KVP"),
         contrast=names_agent(text(dataset, "ContrastBolusAgent")),
         number=integer(dataset, "InstanceNumber"),

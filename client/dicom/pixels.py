@@ -18,6 +18,7 @@ from client.dicom.fragments import joined_fragments
 from client.dicom.jpeg_extended import JPEG_EXTENDED
 from client.dicom.parsing import quiet_pydicom
 from client.dicom.plain_pixels import LARGEST_FILE_BYTES, PlainPixels
+from client.dicom.stored_bits import stored_bits_of
 from client.dicom.syntaxes import DECODERS, IMPLICIT_LITTLE_ENDIAN
 from client.dicom.wire import VALUE_TYPES, Fault, Unreadable
 
@@ -144,5 +145,6 @@ def _coded_frames(value: bytes, frames: int, table: tuple[bytes, bytes] | None) 
 def _pixels(dataset: Dataset, index: int | None = None) -> Stored:
     decoder = DECODERS.get(str(dataset.file_meta.TransferSyntaxUID))
     plugin = "" if decoder is None else decoder.plugin
-    stored: Stored = np.asarray(pixel_array(dataset, raw=True, index=index, decoding_plugin=plugin))
-    return stored
+    decoded = pixel_array(dataset, raw=True, index=index, decoding_plugin=plugin, correct_unused_bits=False)
+    words: Stored = np.asarray(decoded)
+    return stored_bits_of(words, int(dataset.BitsStored)) if words.ndim == 2 else words

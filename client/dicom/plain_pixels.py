@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from client.dicom.element_walk import PIXEL_DATA, ElementWalk, Unusual
+from client.dicom.stored_bits import stored_bits_of
 
 LARGEST_FILE_BYTES: Final = 32 << 20
 _START: Final = 128
@@ -91,7 +92,7 @@ class PlainPixels:
         if not ordinary or length != 2 * rows * columns or start + length > len(content):
             raise Unusual
         values = np.frombuffer(content, "<i2" if _number(sign) else "<u2", rows * columns, start)
-        return _without_unused_bits(values, 16 - _number(stored)).reshape(rows, columns)
+        return stored_bits_of(values.reshape(rows, columns), _number(stored))
 
 
 def _number(said: bytes) -> int:
@@ -106,8 +107,3 @@ def _pixel_data(content: bytes, place: int, *, explicit: bool) -> tuple[int, int
     if content[place : place + 4] != PIXEL_DATA or len(content) < place + head:
         raise Unusual
     return place + head, int(_WORD.unpack_from(content, place + head - 4)[0])
-
-
-def _without_unused_bits(values: NDArray[Any], unused: int) -> NDArray[Any]:
-    """The values of the bits that are stored; what is in the others means nothing (PS3.5 8.1.1)."""
-    return values if unused == 0 else np.right_shift(np.left_shift(values, unused), unused)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import secrets
 import tempfile
 import zipfile
@@ -12,11 +11,24 @@ from pathlib import Path
 from typing import final
 
 import numpy as np
-import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from client.archive import SECRET_BYTES, Pseudonyms, Series, SliceHeader, discover
-from client.case import AIR_HU, Pose, SliceStack, UnreadablePixels, decode_stack, find_body, resample
+from client.archive import SECRET_BYTES, Pseudonyms, Series, SliceHeader, VerdictCode, discover
+from client.case import (
+    AIR_HU,
+    Body,
+    Pose,
+    SliceStack,
+    UnreadablePixels,
+    align,
+    averaged,
+    decode_stack,
+    find_body,
+    judge_alignment,
+    judge_scale,
+    resample,
+)
+from client.virtual_hospital.nifti_head import is_nifti, read_nifti, unreadable
 from common.errors import ExitCode, Refusal
 from common.files import disk_refusals
 from common.geometry import MINIMUM_CELLS, Grid
@@ -28,7 +40,9 @@ MAXIMUM_SOURCE_VOXELS = 1 << 28
 MAXIMUM_EXTENT_MM = 700.0
 MINIMUM_SLICES = 8
 HIGHEST_HU = 3071
-_NIFTI_ENDINGS = (".nii", ".nii.gz")
+# Along x and y; patients lie aside more than they lie high or low.
+OFF_CENTRE_MM = {0: 30.0, 1: 12.0}
+ROOM_MM = 6.0
 _CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
 _READ_BYTES = 1 << 20
 
@@ -67,12 +81,13 @@ def find_head(folder: Path, prefix: str) -> Path:
         for place in (folder / "dicom", folder / "nifti", folder)
         if place.is_dir()
         for entry in sorted(place.iterdir())
-        if entry.name.startswith(f"{prefix}_") and (entry.is_dir() or entry.name.endswith((".zip", *_NIFTI_ENDINGS)))
+        if entry.name.startswith(f"{prefix}_")
+        and (entry.is_dir() or entry.name.lower().endswith(".zip") or is_nifti(entry.name))
     ]
     if not found:
         mend = f"add a DICOM folder, zip or NIfTI file whose name begins with {prefix}_"
         raise Refusal(ExitCode.ARCHIVE_EMPTY, f"no head with id {prefix}", where=str(folder), mend=mend)
-    return min(found, key=lambda path: path.name.endswith(_NIFTI_ENDINGS))
+    return min(found, key=lambda path: is_nifti(path.name))
 
 
 def read_head(path: Path, voxel_mm: float = HEAD_VOXEL_MM) -> HeadVolume:
@@ -87,18 +102,18 @@ def read_head(path: Path, voxel_mm: float = HEAD_VOXEL_MM) -> HeadVolume:
 
     Raises:
         Refusal: ``ARCHIVE_UNREADABLE`` if it cannot be read or is no CT volume, ``ARCHIVE_EMPTY`` without DICOM in it,
-            ``DISK_FULL`` if the temporary copy has no room.
+            ``IMAGE_INVALID`` if its values are not HU, ``DISK_FULL`` if the temporary copy has no room.
     """
     if path.is_dir():
         volume = _read_dicom(path, voxel_mm, where=path)
-    elif path.suffix == ".zip":
+    elif path.suffix.lower() == ".zip":
         with tempfile.TemporaryDirectory(prefix="tomoray-head-") as folder:
             _unpack(path, Path(folder))
             volume = _read_dicom(Path(folder), voxel_mm, where=path)
-    elif path.name.endswith(_NIFTI_ENDINGS) and path.is_file():
-        volume = _read_nifti(path, voxel_mm)
+    elif is_nifti(path.name) and path.is_file():
+        volume = _isotropic(read_nifti(path), voxel_mm, path)
     else:
-        raise _unreadable("not a DICOM folder, zip or NIfTI file", path)
+        raise unreadable("not a DICOM folder, zip or NIfTI file", path)
     return HeadVolume(volume_hu=volume, voxel_mm=voxel_mm, name=path.name.split(".")[0])
 
 
@@ -109,18 +124,18 @@ def _unpack(archive: Path, folder: Path) -> None:
         with zipfile.ZipFile(archive) as source:
             members = [member for member in source.infolist() if not member.is_dir()]
             if len(members) > MAXIMUM_ARCHIVE_FILES:
-                raise _unreadable(f"more than {MAXIMUM_ARCHIVE_FILES} files in the zip", archive)
+                raise unreadable(f"more than {MAXIMUM_ARCHIVE_FILES} files in the zip", archive)
             for number, member in enumerate(members):
                 with source.open(member) as packed, (folder / f"{number:05d}").open("xb") as plain:
                     # The bytes are counted as they come: the sizes that the zip declares are not believed.
                     while block := packed.read(_READ_BYTES):
                         left -= len(block)
                         if left < 0:
-                            raise _unreadable(f"more than {MAXIMUM_ARCHIVE_BYTES} bytes in the zip", archive)
+                            raise unreadable(f"more than {MAXIMUM_ARCHIVE_BYTES} bytes in the zip", archive)
                         with disk_refusals(folder):
                             plain.write(block)
     except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, ValueError) as error:
-        raise _unreadable(f"zip unreadable ({type(error).__name__})", archive) from error
+        raise unreadable(f"zip unreadable ({type(error).__name__})", archive) from error
 
 
 def _read_dicom(folder: Path, voxel_mm: float, *, where: Path) -> NDArray[np.int16]:
@@ -130,32 +145,60 @@ def _read_dicom(folder: Path, voxel_mm: float, *, where: Path) -> NDArray[np.int
         raise Refusal(refusal.code, refusal.what, where=str(where), mend=refusal.mend) from refusal
     slices = max((_stackable(series) for series in found), key=len, default=[])
     if len(slices) < MINIMUM_SLICES:
-        raise _unreadable("no CT series with a geometry", where)
+        raise unreadable("no CT series with a geometry", where)
     if sum(header.rows * header.columns for header in slices) > MAXIMUM_SOURCE_VOXELS:
-        raise _unreadable("the CT series is too large", where)
+        raise unreadable("the CT series is too large", where)
     try:
         stack = decode_stack(slices, voxel_mm)
     except UnreadablePixels as error:
-        raise _unreadable("a slice cannot be decoded", where) from error
+        raise unreadable("a slice cannot be decoded", where) from error
     return _isotropic(stack, voxel_mm, where)
 
 
 def _isotropic(stack: SliceStack, voxel_mm: float, where: Path) -> NDArray[np.int16]:
     if len(stack.hu) < MINIMUM_SLICES:
-        raise _unreadable(f"fewer than {MINIMUM_SLICES} slices", where)
+        raise unreadable(f"fewer than {MINIMUM_SLICES} slices", where)
     body = find_body(stack)
     if body is None:
-        raise _unreadable("no tissue in the volume", where)
+        raise unreadable("no tissue in the volume", where)
+    _expect_hu(body, where)
     rows, columns = stack.hu.shape[1:]
     edges = [r * stack.row_mm + c * stack.column_mm for r in (0, rows - 1) for c in (0, columns - 1)]
     corners = np.concatenate([stack.origins_mm + edge for edge in edges])
     low, high = corners.min(axis=0), corners.max(axis=0)
     if not np.all(np.isfinite(corners)) or (high - low).max() > MAXIMUM_EXTENT_MM:
-        raise _unreadable(f"wider than {MAXIMUM_EXTENT_MM:.0f} mm", where)
+        raise unreadable(f"wider than {MAXIMUM_EXTENT_MM:.0f} mm", where)
+    low, high = _around_body(body, low, high)
     x, y, z = (max(MINIMUM_CELLS, int(np.ceil(length / voxel_mm)) + 1) for length in high - low)
     pose = Pose(rotation=np.eye(3), centre_mm=(low + high) / 2)
     volume = resample(body.stack, pose, Grid(shape=(z, y, x), voxel_mm=voxel_mm))
     return np.rint(np.clip(volume, AIR_HU, HIGHEST_HU)).astype(np.int16)
+
+
+def _around_body(
+    body: Body, low_mm: NDArray[np.float64], high_mm: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The scan's box, or where the head lies far off its middle, as on a couch, a box around the head: LPS corners."""
+    coarse, (low, high) = body.coarse, (low_mm.copy(), high_mm.copy())
+    slices, rows, columns = np.nonzero(coarse.hu > AIR_HU)
+    places = coarse.origins_mm[slices] + rows[:, None] * coarse.row_mm + columns[:, None] * coarse.column_mm
+    first, last = places.min(axis=0), places.max(axis=0)
+    for axis, most_mm in OFF_CENTRE_MM.items():
+        if abs(first[axis] + last[axis] - low[axis] - high[axis]) / 2 > most_mm:
+            low[axis], high[axis] = first[axis] - ROOM_MM, last[axis] + ROOM_MM
+    return low, high
+
+
+def _expect_hu(body: Body, where: Path) -> None:
+    """Refuse what is not in HU, by its air and its brightest, and by the brain where there is a skull around one."""
+    verdict = judge_scale(body.stack)
+    if verdict is VerdictCode.ACCEPTED:
+        alignment = align(averaged(body.stack, HEAD_VOXEL_MM), body.brain_guesses_mm)
+        verdict = judge_alignment(alignment)
+    if verdict in (VerdictCode.HU_IMPLAUSIBLE, VerdictCode.VALUES_WRAPPED):
+        what = "values are not HU: air, brain or bone are far from theirs, or metal wrapped around"
+        mend = "convert it again with its rescale, in 16 bits and without a window; air is -1000 HU, brain 30"
+        raise Refusal(ExitCode.IMAGE_INVALID, what, where=str(where), mend=mend)
 
 
 def _stackable(series: Series) -> list[SliceHeader]:
@@ -180,56 +223,3 @@ def _stackable(series: Series) -> list[SliceHeader]:
     for header in kept:
         places.setdefault(round(float(np.dot(normal, header.position)), 2), header)
     return [places[place] for place in sorted(places)]
-
-
-def _read_nifti(path: Path, voxel_mm: float) -> NDArray[np.int16]:
-    reader = sitk.ImageFileReader()
-    with tempfile.TemporaryDirectory(prefix="tomoray-head-") as folder:
-        plain = Path(folder) / "head.nii"
-        _unpack_nifti(path, plain)
-        reader.SetFileName(str(plain))
-        try:
-            reader.ReadImageInformation()
-            size = reader.GetSize()
-            voxels = int(np.prod(size)) if len(size) == 3 and reader.GetNumberOfComponents() == 1 else 0
-            if not 0 < voxels <= MAXIMUM_SOURCE_VOXELS:
-                raise _unreadable("not a three-dimensional scalar image, or too large", path)
-            # The reader itself fills what a cut file lacks with zeros.
-            if plain.stat().st_size < voxels * sitk.Image([1, 1, 1], reader.GetPixelID()).GetSizeOfPixelComponent():
-                raise _unreadable("NIfTI file is cut short", path)
-            image = sitk.DICOMOrient(sitk.Cast(reader.Execute(), sitk.sitkFloat32), "LPS")
-        except RuntimeError as error:
-            raise _unreadable("NIfTI file unreadable", path) from error
-    return _isotropic(_as_stack(image), voxel_mm, path)
-
-
-def _unpack_nifti(path: Path, plain: Path) -> None:
-    """Copy a NIfTI file, unpacked: gzip's checksum and end are verified here, and by no reader of images."""
-    left = MAXIMUM_ARCHIVE_BYTES
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as packed, plain.open("xb") as target:
-            while block := packed.read(_READ_BYTES):
-                left -= len(block)
-                if left < 0:
-                    raise _unreadable(f"more than {MAXIMUM_ARCHIVE_BYTES} bytes in the file", path)
-                with disk_refusals(plain.parent):
-                    target.write(block)
-    except (OSError, EOFError, zlib.error) as error:
-        raise _unreadable(f"NIfTI file unreadable ({type(error).__name__})", path) from error
-
-
-def _as_stack(image: sitk.Image) -> SliceStack:
-    """An image in LPS order as slices, padding made air."""
-    directions = np.array(image.GetDirection()).reshape(3, 3)
-    column_mm, row_mm, slice_mm = (directions * np.array(image.GetSpacing())).T
-    volume: NDArray[np.float32] = sitk.GetArrayFromImage(image)
-    origins = np.array(image.GetOrigin()) + np.arange(len(volume))[:, None] * slice_mm
-    np.nan_to_num(volume, copy=False, nan=AIR_HU)
-    low, high = np.percentile(volume[::2, ::4, ::4], (1.0, 99.9))
-    np.clip(volume, AIR_HU, HIGHEST_HU, out=volume)
-    return SliceStack(volume, origins, row_mm, column_mm, float(low), float(high))
-
-
-def _unreadable(what: str, path: Path) -> Refusal:
-    mend = "name a DICOM folder, a zip of DICOM files, or a NIfTI file of one head CT in HU"
-    return Refusal(ExitCode.ARCHIVE_UNREADABLE, what, where=str(path), mend=mend)

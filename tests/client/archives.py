@@ -226,6 +226,14 @@ def real_ct() -> Path:
 
 
 @pytest.fixture(scope="session")
+def archive_faults() -> Path:
+    """The folder of series with one fault each."""
+    if not absences.ARCHIVE_FAULTS_FOLDER.is_dir():
+        pytest.skip(absences.ARCHIVE_FAULTS)
+    return absences.ARCHIVE_FAULTS_FOLDER
+
+
+@pytest.fixture(scope="session")
 def unzipped(real_ct: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Unpacks a zip of the real CTs once and gives its folder."""
     done: dict[str, Path] = {}

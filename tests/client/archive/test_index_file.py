@@ -145,6 +145,8 @@ HEADER = st.builds(
     slope=st.none() | NUMBER,
     intercept=st.none() | NUMBER,
     padding=st.none() | st.integers(-999_999, 999_999),
+    padding_limit=st.none() | st.integers(-999_999, 999_999),
+    tilt_deg=st.none() | NUMBER,
     kvp=st.none() | NUMBER,
     contrast=st.booleans(),
 )

@@ -248,6 +248,8 @@ def test_no_word_of_a_hostile_header_gets_through_but_short_plain_ones(data: st.
         slope=data.draw(number),
         intercept=data.draw(number),
         padding=data.draw(st.integers(-999_999, 999_999)),
+        padding_limit=data.draw(st.none() | st.integers(-999_999, 999_999)),
+        tilt_deg=data.draw(st.none() | number),
         kvp=data.draw(number),
         contrast=data.draw(st.booleans()),
         number=data.draw(st.integers(-999_999, 999_999)),

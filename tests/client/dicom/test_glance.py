@@ -159,6 +159,7 @@ CHANGES = values(
     Manufacturer=TEXT | st.none(),
     ContrastBolusAgent=TEXT | st.none(),
     KVP=NUMERAL | st.none(),
+    GantryDetectorTilt=NUMERAL | st.none(),
     SliceThickness=NUMERAL | st.lists(NUMERAL, max_size=3),
     InstanceNumber=WHOLE | st.lists(WHOLE, max_size=3) | st.none(),
     NumberOfFrames=st.sampled_from(["1", "0", "2", " 1", ""]),
@@ -193,10 +194,11 @@ def test_headers_after_the_first_are_read_as_pydicom_reads_them():
 
 @pytest.mark.parametrize("syntax", LITTLE)
 @settings(max_examples=60, deadline=None)
-@given(changes=CHANGES, signed=st.booleans(), padding=st.integers(-32768, 65535) | st.none())
+@given(changes=CHANGES, signed=st.booleans(), padding=st.tuples(*[st.integers(-32768, 65535) | st.none()] * 2))
 def test_whatever_is_written_is_read_as_pydicom_reads_it_or_left_to_the_reader(syntax, changes, signed, padding):
-    possible = padding is not None and (-32768 if signed else 0) <= padding < (32768 if signed else 65536)
-    fitting = {"PixelRepresentation": int(signed), "PixelPaddingValue": padding if possible else None}
+    low, high = (-32768, 32767) if signed else (0, 65535)
+    value, limit = (end if end is not None and low <= end <= high else None for end in padding)
+    fitting = {"PixelRepresentation": int(signed), "PixelPaddingValue": value, "PixelPaddingRangeLimit": limit}
     with pydicom.config.disable_value_validation(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

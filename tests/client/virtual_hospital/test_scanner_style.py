@@ -115,7 +115,7 @@ def test_a_thick_slice_is_the_mean_over_its_thickness() -> None:
 
 @EVERY_STYLE
 def test_the_head_lies_on_a_table_behind_it(style: ScannerStyle) -> None:
-    empty = replace(style, noise_hu=0.0)
+    empty = replace(style, noise_hu=0.0, mask=False)
     acquisition = acquire(water(), VOXEL_MM, empty, 1, matrix=256)
     places = pixel_places(acquisition)[5]
     plane = acquisition.slices_hu[5]
@@ -123,6 +123,20 @@ def test_the_head_lies_on_a_table_behind_it(style: ScannerStyle) -> None:
     assert outside.sum() > 100
     assert places[..., 1][outside].min() > 30.0
     assert plane[outside].max() < 0
+
+
+def test_a_couch_for_radiotherapy_reaches_across_the_image_and_a_mask_touches_the_head() -> None:
+    style = replace(STYLES["radiotherapy"], noise_hu=0.0)
+    masked, bare = (acquire(water(), VOXEL_MM, one, 1, matrix=256) for one in (style, replace(style, mask=False)))
+    places = pixel_places(masked)[5]
+    added = masked.slices_hu[5].astype(int) - bare.slices_hu[5]
+    on_the_skin = (added > 100) & (places[..., 1] < -20.0)
+    assert on_the_skin.sum() > 50
+    assert np.hypot(places[..., 0], places[..., 1])[on_the_skin].max() < 90.0
+    row = bare.slices_hu[5][np.argmax((bare.slices_hu[5] > -150).sum(axis=1))]
+    seen = row != style.padding_hu
+    assert (row[seen] > -950).all()
+    assert seen.sum() * bare.pixel_mm > 350.0
 
 
 def test_equal_seeds_give_equal_scans_and_other_seeds_other_ones() -> None:
