@@ -51,13 +51,19 @@ def judge_placement(
         plan: its slices, with the tilt that they record and state.
         stack, brain_guesses_mm: what was aligned; it is aligned anew, placed otherwise, where something is suspicious.
     """
-    if verdict in (VerdictCode.ACCEPTED, VerdictCode.NOT_ALIGNED):
+    if verdict in (VerdictCode.ACCEPTED, VerdictCode.NOT_ALIGNED) or _leans_rather_than_turned(alignment):
         return _contradiction(geometry, plan, alignment, stack, brain_guesses_mm) or verdict
     may_be_turned = alignment.residual_hu < LARGEST_RESIDUAL_HU and verdict in _MAY_BE_TURNED
     if not may_be_turned or abs(plan.tilt_deg) < LEAST_TILT_DEG:
         return verdict
     turned = judge_alignment(align(_tilt_turned(stack), brain_guesses_mm))
     return VerdictCode.TILT_CONTRADICTS if turned is VerdictCode.ACCEPTED else verdict
+
+
+def _leans_rather_than_turned(alignment: Alignment) -> bool:
+    """Whether slices that lean explain a head better than another orientation of its axes, where one explains it."""
+    turned = alignment.turned
+    return turned is not None and alignment.unsheared_share * alignment.residual_hu < turned.residual_hu
 
 
 def _contradiction(

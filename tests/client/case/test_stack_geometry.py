@@ -157,7 +157,7 @@ def test_the_flow_between_slices_is_the_shift_they_were_given():
     )
     origins = np.arange(len(hu))[:, None] * np.array([0.0, 0.0, 4.0])
     stack = SliceStack(hu.astype(np.float32), origins, np.array([0.0, 3, 0]), np.array([3.0, 0, 0]), -1000.0, 1500.0)
-    alignment = Alignment(Pose(np.eye(3), np.zeros(3)), 100.0, 0.0, 1.0, 1.0, 30.0, 1.0, (0.1, -0.2))
+    alignment = Alignment(Pose(np.eye(3), np.zeros(3)), 100.0, 0.0, 1.0, 1.0, 30.0, 1.0, shear=(0.1, -0.2))
     found = stack_geometry(stack, alignment)
     assert found.step_mm == pytest.approx((3.7, 3.5), abs=0.15)
     assert found.recorded_step_mm == 0
