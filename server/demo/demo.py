@@ -109,10 +109,13 @@ class Demo:
 
     def _archive_command(self, hospital: VirtualHospital, head: str) -> tuple[list[str], Path]:
         folder = make_folder(self._site(hospital))
-        patients = self._plan.patients or hospital.patients
+        # Archives of a chosen size are for a quick look: they hold sound series alone.
+        faults = () if self._plan.patients else hospital.faults
+        patients = (self._plan.patients or hospital.patients) + len(faults)
         options = {"--patients": patients, "--style": hospital.style, "--seed": hospital.seed}
         command = [*_command("tomoray-site"), "virtual-archive", str(folder / "archive")]
         command += [str(word) for option in options.items() for word in option]
+        command += [word for fault in faults for word in ("--fault", fault)]
         if self._plan.ct is not None:
             command += ["--head", str(self._plan.ct.resolve()), "--head-id", head]
         return command, folder / "archive.log"

@@ -12,19 +12,44 @@ from common.roles import Role
 @final
 @dataclass(frozen=True)
 class VirtualHospital:
-    """One hospital of the demo: its scanner, its patients, its role."""
+    """One hospital of the demo.
+
+    Attributes:
+        name: its name in the consortium.
+        role: whether it trains or is held out.
+        style: its scanner.
+        patients: virtual patients whose series are sound.
+        seed: of its archive.
+        faults: what is wrong with the series of as many more patients.
+    """
 
     name: str
     role: Role
     style: str
     patients: int
     seed: int
+    faults: tuple[str, ...] = ()
 
 
+# A real archive holds such series: of these the first eight must be refused, and of the last four none may be lost.
+FAULTS = (
+    "face-behind",
+    "upside-down",
+    "tilt-in-tag-alone",
+    "block-moved",
+    "metal-wrapped",
+    "offset-lost",
+    "material-map",
+    "two-patients",
+    "scouts",
+    "sent-twice",
+    "noisy-air",
+    "contrast-denied",
+)
 HOSPITALS = (
     VirtualHospital("north", Role.TRAIN, "toshiba", 16, 101),
     VirtualHospital("east", Role.TRAIN, "ge-hispeed", 16, 202),
-    VirtualHospital("south", Role.TRAIN, "siemens", 16, 303),
+    VirtualHospital("south", Role.TRAIN, "siemens", 16, 303, FAULTS),
     VirtualHospital("west", Role.EVALUATE, "picker-rt", 8, 404),
 )
 
