@@ -8,7 +8,8 @@ from pydicom.dataset import Dataset
 
 from client.virtual_hospital.faults.fault import Fault, HuImage, Slices, hu_of, store_bits, store_hu
 
-METAL_HU = 6000
+# What twelve bits store of it is −796.
+METAL_HU = 3300
 METAL_RADIUS_MM = 6.0
 NOISE_HU = 100.0
 # Of the image's half edge: what lies beyond was not reconstructed.

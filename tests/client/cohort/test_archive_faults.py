@@ -28,9 +28,9 @@ REFUSED = {
     "48": {VerdictCode.ORIENTATION_CONTRADICTS},
     "58": {VerdictCode.POSITIONS_CONTRADICT},
 }
-TAKEN = {name: TWIN for name in ("01", "03", "04", "06", "08", "12", "39", "41", "61")} | {
-    name: WIDE_TWIN for name in ("30", "33", "34")
-}
+TAKEN = dict.fromkeys(("01", "03", "04", "06", "08", "12", "39", "41", "61"), TWIN) | dict.fromkeys(
+    ("30", "33", "34"), WIDE_TWIN
+)
 CONTRAST_DENIED = ("59_contrast_word_00", "59_contrast_word_04", "59_contrast_word_06")
 CONTRAST_SAID = ("60_contrast_elsewhere_0", "60_contrast_elsewhere_2")
 MOST_DIFFERENCE_HU = 2.0
