@@ -12,7 +12,7 @@ BENCH_READY := $(BENCH_VENV)/.ready
 PEERS := itk-rtk itk-twoprojectionregistration torchio roma jaxtyping platformdirs
 PEERS_ALONE := diffdrr nanodrr flashdrr plastimatch
 
-.PHONY: demo test test-fast check fuzz bench-projection bench-cohort bench-quality bench-step format clean
+.PHONY: demo test test-fast check fuzz bench-projection bench-cohort bench-quality bench-step bench-gpu format clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -55,6 +55,9 @@ bench-quality: $(READY)  ## Networks and baselines on unseen real heads; BUDGET=
 
 bench-step: $(READY)  ## Time and memory of a training step at 128 cubed beside X2CT's, ten minutes.
 	$(BIN)/python -m benchmarks.step
+
+bench-gpu: $(BENCH_READY)  ## What needs a graphics card, half an hour; NAMES="step projector", HEADS=FOLDER of prepared heads.
+	$(BENCH_VENV)/bin/python -m benchmarks.gpu $(NAMES) $(if $(HEADS),--heads $(HEADS))
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

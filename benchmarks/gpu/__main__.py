@@ -10,12 +10,12 @@ import torch
 import typer
 from rich.console import Console
 
-from benchmarks.gpu import agreement, processes, projector, quality, step, synthesis
+from benchmarks.gpu import agreement, operations, processes, projector, quality, remedies, step, synthesis
 from benchmarks.gpu.card import Card
 from benchmarks.gpu.outcome import Outcome, conclude, leave
 from benchmarks.measure import RESULTS, Goal
 
-NAMES = ("agreement", "step", "projector", "quality", "synthesis", "processes")
+NAMES = ("agreement", "operations", "step", "remedies", "projector", "quality", "synthesis", "processes")
 
 
 def main(
@@ -32,7 +32,9 @@ def main(
     console = Console(width=150)
     measures: dict[str, Callable[[], Outcome]] = {
         "agreement": lambda: agreement.measure(card, tiny=tiny),
+        "operations": lambda: operations.measure(tiny=tiny),
         "step": lambda: step.measure(card, tiny=tiny),
+        "remedies": lambda: remedies.measure(card, tiny=tiny),
         "projector": lambda: projector.measure(card, tiny=tiny),
         "quality": lambda: quality.measure(
             card, tiny=tiny, folder=heads, person=person, seconds=seconds, results=results

@@ -38,7 +38,7 @@ class Card:
         """The card behind a device."""
         if device.type != "cuda":
             return cls(device, processor(), None, None, None)
-        cudnn = torch.backends.cudnn.version()
+        cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
         return cls(device, torch.cuda.get_device_name(device), _driver(), torch.version.cuda, cudnn)
 
     def document(self) -> dict[str, Any]:

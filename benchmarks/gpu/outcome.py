@@ -58,5 +58,7 @@ def conclude(console: Console, goals: Sequence[Goal]) -> bool:
     """Print the closing line: whether every goal was met, then each with its figure."""
     met = all(goal.met for goal in goals)
     told = "; ".join(f"{goal.name} {goal.figure}{'' if goal.met else ' (missed)'}" for goal in goals)
-    console.print(f"gpu: {'met' if met else 'missed'}{': ' if told else ''}{told}", soft_wrap=True, highlight=False, markup=False)
+    console.print(
+        f"gpu: {'met' if met else 'missed'}{': ' if told else ''}{told}", soft_wrap=True, highlight=False, markup=False
+    )
     return met

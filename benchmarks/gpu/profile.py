@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from benchmarks.gpu.card import Card
@@ -43,12 +42,10 @@ def profiled(study: Study, card: Card, steps: int) -> dict[str, Any]:
         wall_s = time.perf_counter() - start
     kernels: dict[str, list[float]] = {}
     for event in seen.events() or []:
-        if event.device_type is DeviceType.CUDA and event.name not in ("samples", "step"):
+        if event.device_type.name == "CUDA" and event.name not in ("samples", "step"):
             kernels.setdefault(event.name, []).append(event.device_time_total / 1e3)
     operations = {
-        event.key: event.self_cpu_time_total / 1e3
-        for event in seen.key_averages()
-        if event.device_type is DeviceType.CPU
+        event.key: event.self_cpu_time_total / 1e3 for event in seen.key_averages() if event.device_type.name == "CPU"
     }
     busy_ms = sum(sum(taken) for taken in kernels.values())
     return {

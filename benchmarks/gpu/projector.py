@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from torch import Tensor
 
 from benchmarks.gpu.card import Card
 from benchmarks.gpu.outcome import Outcome
+from benchmarks.gpu.tiles import whole_tiles
 from benchmarks.measure import Goal
 from benchmarks.projection.accuracy import EDGE_MM, POSES, detector
 from benchmarks.projection.peers.peer import DifferentiablePeer
@@ -24,7 +27,8 @@ PROTOCOL = (
     "float32. Medians with the card waited for. Bytes are the fewest: volume and images once each way; bandwidth is "
     "what a copy on the card reaches, read and written. Errors against closed forms, % of the greatest integral."
 )
-OURS, TURNED, JITTERED = "ours (Projector)", "ours, turned 10 degrees", "ours, jittered"
+OURS, WHOLE = "ours (Projector)", "ours, whole tiles"
+TURNED, JITTERED = "ours, turned 10 degrees", "ours, jittered"
 JITTER = Pose(pitch_deg=3.0, roll_deg=-2.0, yaw_deg=4.0, translation_mm=(2.0, -1.0, 3.0))
 REPEATS = 20
 
@@ -44,12 +48,17 @@ def measure(card: Card, *, tiny: bool) -> Outcome:
     scene = _scene(large, 64 if tiny else 256)
     volume = torch.from_numpy(scene.mu_per_mm)[None, None].to(card.device)
     figures["large forward"] = {
-        name: card.median_ms(lambda method=method: _forward(method, volume), repeats)
+        name: card.median_ms(partial(_forward, method, volume), repeats)
         for name, method in _methods(scene, 1, peers, card.device).items()
     }
     fewest = (volume.numel() + 2 * scene.geometry.detector_shape[0] ** 2) * 4
     figures["large forward, share of bandwidth"] = fewest / bandwidth / (figures["large forward"][OURS] / 1e3)
-    figures["sizes"] = {"voxels": small, "pixels": views, "large_voxels": large, "large_pixels": len(scene.mu_per_mm)}
+    figures["sizes"] = {
+        "voxels": small,
+        "pixels": views,
+        "large_voxels": large,
+        "large_pixels": scene.geometry.detector_shape[0],
+    }
     return Outcome(PROTOCOL, figures, _goals(figures, peers))
 
 
@@ -63,8 +72,8 @@ def _table(
     for name, method in _methods(scene, batch, peers, card.device).items():
         card.forget_peak()
         held = card.peak_bytes()
-        forward = card.median_ms(lambda method=method: _forward(method, volumes), repeats)
-        both = card.median_ms(lambda method=method: _both(method, volumes), repeats)
+        forward = card.median_ms(partial(_forward, method, volumes), repeats)
+        both = card.median_ms(partial(_both, method, volumes), repeats)
         error = _forward(method, volumes)[0].cpu().double().numpy() - exact
         table[name] = {
             "forward_ms": forward,
@@ -95,9 +104,14 @@ def _methods(scene: Scene, batch: int, peers: list[DifferentiablePeer], device: 
     z, y, x = scene.mu_per_mm.shape
     grid = Grid(shape=(z, y, x), voxel_mm=scene.spacing_mm[0])
     turned = scene.geometry.model_copy(update={"frontal_pose": POSES[-1], "lateral_pose": POSES[-1]})
-    straight = Projector(grid, scene.geometry).to(device)
+    straight, whole = (Projector(grid, scene.geometry).to(device) for _ in range(2))
+    with whole_tiles():
+        # Tiles are cut when they are first wanted.
+        whole.path_length_mm()
+        whole.adjoint(torch.zeros(1, 2, *scene.geometry.detector_shape, device=device))
     methods: dict[str, Method] = {
         OURS: straight,
+        WHOLE: whole,
         TURNED: Projector(grid, turned).to(device),
         JITTERED: lambda volumes: straight.project_posed(volumes, [(JITTER, JITTER)] * len(volumes)),
     }
@@ -108,18 +122,12 @@ def _peers(device: torch.device) -> tuple[list[DifferentiablePeer], dict[str, st
     """The peers that run on the device, and why others do not."""
     peers: list[DifferentiablePeer] = []
     missing: dict[str, str] = {}
-    try:
-        from benchmarks.projection.peers.nanodrr import NanoDRR
-
-        peers.append(NanoDRR(torch.get_num_threads(), device))
-    except (ImportError, AttributeError, OSError) as problem:
-        missing["nanodrr"] = str(problem)[:200]
-    try:
-        from benchmarks.projection.peers.diffdrr import DiffDRRTrilinear
-
-        peers.append(DiffDRRTrilinear(torch.get_num_threads(), device))
-    except (ImportError, AttributeError, OSError) as problem:
-        missing["diffdrr"] = str(problem)[:200]
+    for module, name in (("nanodrr", "NanoDRR"), ("diffdrr", "DiffDRRTrilinear")):
+        try:
+            kind = getattr(import_module(f"benchmarks.projection.peers.{module}"), name)
+            peers.append(kind(torch.get_num_threads(), device))
+        except (ImportError, AttributeError, OSError) as problem:
+            missing[module] = str(problem)[:200]
     return peers, missing
 
 

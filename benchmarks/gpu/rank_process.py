@@ -1,4 +1,4 @@
-"""One of several processes of a site on one card: ``python -m benchmarks.gpu.rank_process FOLDER RANK COUNT DEVICE``."""
+"""One of a site's processes on a card: ``python -m benchmarks.gpu.rank_process FOLDER RANK COUNT DEVICE SIZE``."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def run(folder: Path, rank: int, count: int, device: torch.device, *, tiny: bool
                 lost = time.perf_counter()
                 outcome = trainer.train_round(number, generator, discriminator, say)
                 said[f"round_{number}_s"] = outcome.seconds
-                generator, discriminator = outcome.generator, outcome.discriminator or {}
+                generator, discriminator = dict(outcome.generator), dict(outcome.discriminator or {})
             said["equal"] = ranks.have_equal(generator)
             said["sha256"] = weights_sha256(generator)
             ending = time.perf_counter()

@@ -32,9 +32,7 @@ def repeatability(device: torch.device, *, tiny: bool) -> dict[str, Any]:
     named: set[str] = set()
     for precision in ("float32", "bfloat16"):
         for widened in (False, True):
-            study = shipped(
-                tiny=tiny, widened=widened, steps_per_round=STEPS, mixed_precision=precision == "bfloat16"
-            )
+            study = shipped(tiny=tiny, widened=widened, steps_per_round=STEPS, mixed_precision=precision == "bfloat16")
             plain = trained_sha256(study, device) == trained_sha256(study, device)
             with deterministic(named):
                 strict = trained_sha256(study, device) == trained_sha256(study, device)

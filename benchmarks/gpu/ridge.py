@@ -59,7 +59,9 @@ def ridge_consistent(study: Study, examples: Examples, integrals: Tensor) -> tup
     windowed = _fitted(examples.images, examples.volumes.flatten(1), integrals, penalty).clamp(0, 1)
     windowed = windowed.view(-1, 1, *study.grid.shape)
     water = study.radiograph.water_mu_per_mm
-    layer = ProjectorConsistency(study.grid, study.geometry, study.window, water, CONSISTENCY_STEPS).to(integrals.device)
+    layer = ProjectorConsistency(study.grid, study.geometry, study.window, water, CONSISTENCY_STEPS).to(
+        integrals.device
+    )
     freedom = examples.volumes.var(dim=0)[None, None].expand_as(windowed)
     with torch.inference_mode():
         moved = layer(windowed, freedom, integrals)
@@ -86,4 +88,5 @@ def _fitted(images: Tensor, volumes: Tensor, measured: Tensor, penalty: float) -
     eye = torch.eye(len(kernel), dtype=torch.float64, device=kernel.device)
     damped = kernel + penalty * kernel.diagonal().mean() * eye
     weights = torch.linalg.solve(damped, (centred @ (measured - mean_image).t()).double()).t().float()
-    return mean_volume + weights @ (volumes - mean_volume)
+    predicted: Tensor = mean_volume + weights @ (volumes - mean_volume)
+    return predicted

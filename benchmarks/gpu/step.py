@@ -34,9 +34,7 @@ def measure(card: Card, *, tiny: bool) -> Outcome:
         for network in (LIFTING,) if tiny else (LIFTING, X2CT):
             for widened in (False, True):
                 name = f"{network}, {precision}{', widened' if widened else ''}"
-                study = shipped(
-                    tiny=tiny, network=network, widened=widened, mixed_precision=precision == "bfloat16"
-                )
+                study = shipped(tiny=tiny, network=network, widened=widened, mixed_precision=precision == "bfloat16")
                 figures[name] = timed(study, card, steps) | profiled(study, card, 2 if tiny else PROFILED_STEPS)
     return Outcome(PROTOCOL, figures, [] if tiny else goals(figures))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -34,16 +35,14 @@ def measure(card: Card, *, tiny: bool) -> Outcome:
         started = time.perf_counter()
         call(study, weights, case.integrals, card.device)
         figures[f"{name}, first call, s"] = time.perf_counter() - started
-        figures[f"{name}, a call alone, s"] = (
-            card.median_ms(lambda call=call, s=study, w=weights, c=case: call(s, w, c.integrals, card.device), 3, 1) / 1e3
-        )
+        alone = partial(call, study, weights, case.integrals, card.device)
+        figures[f"{name}, a call alone, s"] = card.median_ms(alone, 3, 1) / 1e3
         synthesiser = Synthesiser(study, card.device)
         synthesiser.load(weights)
         pair = torch.from_numpy(case.integrals)[None]
         card.forget_peak()
-        figures[f"{name}, ready, s"] = (
-            card.median_ms(lambda s=synthesiser, pair=pair: s.volumes_with_sd_hu(pair), repeats) / 1e3
-        )
+        ready = partial(synthesiser.volumes_with_sd_hu, pair)
+        figures[f"{name}, ready, s"] = card.median_ms(ready, repeats) / 1e3
         figures[f"{name}, peak bytes"] = card.peak_bytes()
     with tempfile.TemporaryDirectory(prefix="tomoray-gpu-") as folder:
         volume = synthesize(study, weights, case.integrals, card.device)

@@ -55,7 +55,7 @@ class NanoDRR(DifferentiablePeer):
         return project
 
     def differentiable(self, scene: Scene, batch: int) -> Callable[[Tensor], Tensor]:
-        """See :class:`DifferentiablePeer`; on a card one block, and one volume a call: its fused kernels take no more."""
+        """See :class:`DifferentiablePeer`, on a card in one block, a volume a call: its fused kernels take one."""
         if self._device.type == "cpu":
             return self._prepared(scene, batch, max(SAMPLES_PER_BLOCK, scene.mu_per_mm.size))
         project = self._prepared(scene, 1, sys.maxsize)
