@@ -53,12 +53,7 @@ def measure(card: Card, *, tiny: bool) -> Outcome:
     }
     fewest = (volume.numel() + 2 * scene.geometry.detector_shape[0] ** 2) * 4
     figures["large forward, share of bandwidth"] = fewest / bandwidth / (figures["large forward"][OURS] / 1e3)
-    figures["sizes"] = {
-        "voxels": small,
-        "pixels": views,
-        "large_voxels": large,
-        "large_pixels": scene.geometry.detector_shape[0],
-    }
+    figures["sizes"] = {"voxels": small, "pixels": views, "large voxels": large}
     return Outcome(PROTOCOL, figures, _goals(figures, peers))
 
 
