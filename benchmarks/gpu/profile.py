@@ -32,7 +32,7 @@ def profiled(study: Study, card: Card, steps: int) -> dict[str, Any]:
     on_card = card.device.type == "cuda"
     activities = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if on_card else [])
     start = time.perf_counter()
-    with profile(activities=activities) as seen:
+    with profile(activities=activities, acc_events=True) as seen:
         for number in range(steps):
             with record_function("samples"):
                 batch = next(samples)
