@@ -13,7 +13,8 @@ BENCH_BIN := $(if $(QUICK),$(BIN),$(BENCH_VENV)/bin)
 PEERS := itk-rtk itk-twoprojectionregistration torchio roma jaxtyping platformdirs
 PEERS_ALONE := diffdrr nanodrr flashdrr plastimatch
 
-.PHONY: demo test test-fast check fuzz bench-projection bench-cohort bench-quality bench-robustness bench-step format clean
+.PHONY: demo test test-fast check fuzz bench-projection bench-cohort bench-quality bench-robustness bench-step bench-gpu \
+	format clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -60,6 +61,9 @@ bench-robustness: $(READY)  ## What errors of the radiographs cost, what a predi
 
 bench-step: $(READY)  ## Time and memory of a training step at 128 cubed beside X2CT's, ten minutes; QUICK=1 one turn.
 	$(BIN)/python -m benchmarks.step $(if $(QUICK),--steps 3 --turns 1)
+
+bench-gpu: $(BENCH_READY)  ## What needs a graphics card, half an hour; NAMES="step projector", HEADS=FOLDER of prepared heads.
+	$(BENCH_VENV)/bin/python -m benchmarks.gpu $(NAMES) $(if $(HEADS),--heads $(HEADS))
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

@@ -12,8 +12,7 @@ from typing import Any
 import torch
 
 from client.case import Case, CaseFacts, drr_pair
-from client.learning.players import Players
-from client.learning.samples import Samples
+from client.learning import Players, Samples
 from client.phantom import procedural_head
 from common.processes import return_freed_blocks
 from common.study import Study, Widening

@@ -2,15 +2,22 @@
 
 from client.learning.crew import Crew
 from client.learning.local_training import LocalTrainer
-from client.learning.ranks import require_even_shares
+from client.learning.players import Players
+from client.learning.ranks import RankLost, Ranks, require_even_shares
+from client.learning.samples import Batch, Samples
 from client.learning.trainer import StepProgress, Trainer, TrainOutcome
 from client.learning.widening import Finding, FindingKind, Widener, soft_tissue, with_finding
 
 __all__ = [
+    "Batch",
     "Crew",
     "Finding",
     "FindingKind",
     "LocalTrainer",
+    "Players",
+    "RankLost",
+    "Ranks",
+    "Samples",
     "StepProgress",
     "TrainOutcome",
     "Trainer",

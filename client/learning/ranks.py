@@ -140,11 +140,18 @@ def _meet(rank: int, count: int, device: torch.device, rendezvous: Path, seconds
     # A file's URI would be taken literally where its path has a space.
     store = dist.FileStore(str(rendezvous.absolute()), count)  # type: ignore[attr-defined]
     store.set_timeout(patience)
-    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    backend = _backend(device, count)
     # PyTorch names a group by a count that a meeting in vain leaves behind, under which newer processes are not found.
     dist.distributed_c10d._world.group_count = 0
     with _needing_others():
         dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=patience)
+
+
+def _backend(device: torch.device, count: int) -> str:
+    """Who carries gradients: NCCL between GPUs, Gloo where processes share one, which NCCL refuses."""
+    if device.type != "cuda":
+        return "gloo"
+    return "cpu:gloo,cuda:nccl" if torch.cuda.device_count() >= count else "cpu:gloo,cuda:gloo"
 
 
 @contextmanager

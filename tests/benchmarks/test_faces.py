@@ -15,8 +15,6 @@ EXCEPTIONS = {
     ("benchmarks/cohort/ours.py", "client.case.construction"): "a case without its radiographs, as peers make it",
     ("benchmarks/cohort/ours.py", "client.case.decoding"): "a case without its radiographs, as peers make it",
     ("benchmarks/cohort/ours.py", "client.case.volume"): "a case without its radiographs, as peers make it",
-    ("benchmarks/step/worker.py", "client.learning.players"): "times a step apart from its samples",
-    ("benchmarks/step/worker.py", "client.learning.samples"): "times the samples apart from their step",
 }
 SOURCES = sorted((ROOT / "benchmarks").rglob("*.py"))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from abc import abstractmethod
 from collections.abc import Callable
 from importlib.metadata import version
@@ -26,6 +27,8 @@ from benchmarks.projection.peers.frames import (
 from benchmarks.projection.peers.peer import DifferentiablePeer
 from benchmarks.projection.scene import Scene
 
+CPU = torch.device("cpu")
+
 
 class _DiffDRR(DifferentiablePeer):
     """DiffDRR's renderers, called as its ``DRR.render`` calls them.
@@ -36,11 +39,12 @@ class _DiffDRR(DifferentiablePeer):
     compiled (DiffDRR's ``compile_renderer``) where there is a C++ compiler: the first call takes many seconds.
     """
 
-    def __init__(self, kind: str, renderer: nn.Module, threads: int) -> None:
+    def __init__(self, kind: str, renderer: nn.Module, threads: int, device: torch.device) -> None:
         compiled = shutil.which(os.environ.get("CXX", "g++")) is not None
         self.name = f"DiffDRR {version('diffdrr')} {kind}{' compiled' if compiled else ''}"
         self._renderer = torch.compile(renderer) if compiled else renderer
         self._threads = threads
+        self._device = device
 
     @abstractmethod
     def _points_per_ray(self, scene: Scene) -> int: ...
@@ -65,8 +69,9 @@ class _DiffDRR(DifferentiablePeer):
         return project
 
     def differentiable(self, scene: Scene, batch: int) -> Callable[[Tensor], Tensor]:
-        """See :class:`DifferentiablePeer`."""
-        render = self._prepared(scene, max(SAMPLES_PER_BLOCK, scene.mu_per_mm.size))
+        """See :class:`DifferentiablePeer`; on a card in one block."""
+        on_cpu = self._device.type == "cpu"
+        render = self._prepared(scene, max(SAMPLES_PER_BLOCK, scene.mu_per_mm.size) if on_cpu else sys.maxsize)
 
         def project(volumes: Tensor) -> Tensor:
             return torch.stack([render(volumes[item, 0]) for item in range(batch)])
@@ -79,7 +84,8 @@ class _DiffDRR(DifferentiablePeer):
         refuse_poses(scene.geometry)
         rows, columns = scene.geometry.detector_shape
         source_mm, target_mm = rays_mm(scene)
-        spacing, centre = (torch.from_numpy(each(scene)).float() for each in (spacing_xyz, centre_voxel))
+        source_mm, target_mm = source_mm.to(self._device), target_mm.to(self._device)
+        spacing, centre = (torch.from_numpy(each(scene)).to(source_mm) for each in (spacing_xyz, centre_voxel))
         source, target = source_mm / spacing + centre, target_mm / spacing + centre
         length_mm = (target_mm - source_mm[:, None]).norm(dim=-1)
         arguments = self._arguments(scene, source, target)
@@ -103,8 +109,8 @@ class DiffDRRSiddon(_DiffDRR):
     Its option to drop crossings outside the volume raises TypeError in 0.6.1 and stays off.
     """
 
-    def __init__(self, threads: int = 2) -> None:
-        super().__init__("Siddon", Siddon(voxel_shift=0.5), threads)
+    def __init__(self, threads: int = 2, device: torch.device = CPU) -> None:
+        super().__init__("Siddon", Siddon(voxel_shift=0.5), threads, device)
 
     def _points_per_ray(self, scene: Scene) -> int:
         return sum(scene.mu_per_mm.shape) + 3
@@ -120,8 +126,8 @@ class DiffDRRTrilinear(_DiffDRR):
     wherever the volume has as many slices along x as along y, and no coarser elsewhere.
     """
 
-    def __init__(self, threads: int = 2) -> None:
-        super().__init__("trilinear", Trilinear(voxel_shift=0.5), threads)
+    def __init__(self, threads: int = 2, device: torch.device = CPU) -> None:
+        super().__init__("trilinear", Trilinear(voxel_shift=0.5), threads, device)
 
     def _points_per_ray(self, scene: Scene) -> int:
         return int(max(scene.mu_per_mm.shape[1:])) + 2
@@ -133,5 +139,5 @@ class DiffDRRTrilinear(_DiffDRR):
             depth = target[view, 0, 0, axis] - first
             beyond = scene.mu_per_mm.shape[2 - axis]
             bounds.append(sorted(((-1 - first) / depth, (beyond - first) / depth)))
-        alphas = torch.tensor(bounds)[:, None, :]
+        alphas = torch.tensor(bounds, device=source.device)[:, None, :]
         return {"n_points": self._points_per_ray(scene), "alphamin": alphas[..., :1], "alphamax": alphas[..., 1:]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from importlib.metadata import version
 from typing import final
@@ -24,6 +25,8 @@ from benchmarks.projection.peers.frames import (
 from benchmarks.projection.peers.peer import DifferentiablePeer
 from benchmarks.projection.scene import Scene
 
+CPU = torch.device("cpu")
+
 
 @final
 class NanoDRR(DifferentiablePeer):
@@ -35,9 +38,10 @@ class NanoDRR(DifferentiablePeer):
     of one volume, or else the volumes.
     """
 
-    def __init__(self, threads: int = 2) -> None:
+    def __init__(self, threads: int = 2, device: torch.device = CPU) -> None:
         self.name = f"nanodrr {version('nanodrr')}"
         self._threads = threads
+        self._device = device
 
     def projection(self, scene: Scene) -> Callable[[], NDArray[np.float32]]:
         """See :class:`benchmarks.projection.peers.peer.Peer`; NumPy and torch share the volume."""
@@ -51,8 +55,11 @@ class NanoDRR(DifferentiablePeer):
         return project
 
     def differentiable(self, scene: Scene, batch: int) -> Callable[[Tensor], Tensor]:
-        """See :class:`DifferentiablePeer`."""
-        return self._prepared(scene, batch, max(SAMPLES_PER_BLOCK, scene.mu_per_mm.size))
+        """See :class:`DifferentiablePeer`, on a card in one block, a volume a call: its fused kernels take one."""
+        if self._device.type == "cpu":
+            return self._prepared(scene, batch, max(SAMPLES_PER_BLOCK, scene.mu_per_mm.size))
+        project = self._prepared(scene, 1, sys.maxsize)
+        return lambda volumes: torch.cat([project(volume[None]) for volume in volumes])
 
     def _prepared(self, scene: Scene, batch: int, block_samples: int) -> Callable[[Tensor], Tensor]:
         """Maps (B, 1, z, y, x) to (B, 2, rows, columns)."""
@@ -67,8 +74,11 @@ class NanoDRR(DifferentiablePeer):
         to_voxel = torch.linalg.inv(to_world.double()).float()
         to_grid = Subject._make_voxel_to_grid(torch.Size((1, 1, *scene.mu_per_mm.shape)))
         no_label, isocentre = torch.zeros(1, 1, 1, 1, 1), torch.zeros(3)
-        poses = torch.eye(4).expand(max(batch, 2), 4, 4)
-        distance = torch.full((max(batch, 2),), scene.geometry.source_detector_mm)
+        source, target, to_world, to_voxel, to_grid, no_label, isocentre = (
+            tensor.to(self._device) for tensor in (source, target, to_world, to_voxel, to_grid, no_label, isocentre)
+        )
+        poses = torch.eye(4, device=self._device).expand(max(batch, 2), 4, 4)
+        distance = torch.full((max(batch, 2),), scene.geometry.source_detector_mm, device=self._device)
         together = [slice(0, 2)] if batch == 1 else [slice(0, 1), slice(1, 2)]
         blocks = list(row_blocks(rows, max(batch, 2) * columns * samples, block_samples))
 

@@ -9,6 +9,7 @@ from types import ModuleType
 import pytest
 import torch
 
+from client.learning import ranks
 from client.learning.ranks import Ranks
 from client.learning.samples import Batch
 from common.errors import ExitCode, Refusal
@@ -56,6 +57,17 @@ def test_both_processes_end_a_run_with_the_same_bits_and_keep_moments_once(train
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     names = sorted(path.name for path in (trained / "state").iterdir())
     assert names == ["round-000001.safetensors", "round-000002.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("device", "gpus", "backend"),
+    [("cpu", 0, "gloo"), ("cuda", 2, "cpu:gloo,cuda:nccl"), ("cuda", 1, "cpu:gloo,cuda:gloo")],
+)
+def test_processes_that_share_a_gpu_leave_nccl_out(
+    monkeypatch: pytest.MonkeyPatch, device: str, gpus: int, backend: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    assert ranks._backend(torch.device(device), 2) == backend
 
 
 def test_each_process_takes_other_cases() -> None:
