@@ -11,6 +11,7 @@ from client.archive.pseudonym import Pseudonyms
 from client.archive.vocabulary import image_type, modality, storage, vendor
 from client.dicom import ImageHeader, decodable
 
+SECONDS_A_DAY = 86_400.0
 Owner = tuple[str, str]
 Vector = tuple[float, ...]
 
@@ -29,7 +30,9 @@ class SliceHeader(NamedTuple):
         position: centre of the first pixel in mm, LPS (0020,0032); empty if absent.
         number: instance number, or of a frame its place among the frames counted from 1; None if absent.
         frame: index of this slice among the frames of its object.
-        sop_class: DICOM SOP Class UID if it stores CT images, else ``OTHER``.
+        acquisition: acquisition number, None if absent.
+        acquired_s: seconds of the acquisition after a moment that the site's secret decides; None if absent.
+        sop_class: DICOM SOP Class UID if it stores CT images or cone-beam ones, else ``OTHER``.
         decodable: whether this installation can decode the transfer syntax.
         modality: ``CT`` or ``OTHER``.
         image_type: upper case, ``OTHER`` in place of words that no verdict depends on.
@@ -43,6 +46,10 @@ class SliceHeader(NamedTuple):
         padding: stored value of pixels outside the field of view, None if absent.
         kvp: tube voltage, None if absent.
         contrast: whether a contrast agent was given.
+        computed: whether the image is computed from others: a reformat, a projection, a map.
+        hounsfield: whether values are HU as far as the header says.
+        study: pseudonym of the study.
+        frame_of_reference: pseudonym of what positions are relative to; empty if absent.
     """
 
     folder: Path
@@ -53,6 +60,8 @@ class SliceHeader(NamedTuple):
     position: Vector
     number: int | None
     frame: int
+    acquisition: int | None
+    acquired_s: float | None
     sop_class: str
     decodable: bool
     modality: str
@@ -69,6 +78,10 @@ class SliceHeader(NamedTuple):
     padding: int | None
     kvp: float | None
     contrast: bool
+    computed: bool
+    hounsfield: bool
+    study: str
+    frame_of_reference: str
 
     def __repr__(self) -> str:
         shown = zip(self._fields[2:], self[2:], strict=True)
@@ -92,7 +105,7 @@ class SliceHeader(NamedTuple):
 
     @property
     def matrix(self) -> tuple[int, int, float, float]:
-        """Rows, columns and pixel spacing: equal for slices that stack."""
+        """Rows, columns and pixel spacing: about equal for slices that stack."""
         row_mm, column_mm = self.pixel_spacing_mm
         return self.rows, self.columns, round(row_mm, 4), round(column_mm, 4)
 
@@ -102,7 +115,8 @@ def slice_header(
 ) -> tuple[Owner, SliceHeader]:
     """Pseudonyms of series and patient, and the header with pseudonyms in place of every identifier.
 
-    A patient without an identifier is known by the study, and without that by the series.
+    A patient without an identifier is known by the study, and without that by the series; a series without one by the
+    study.
 
     Args:
         image: what the file says.
@@ -110,6 +124,9 @@ def slice_header(
         size_bytes, modified_ns: its state before it was read.
         pseudonyms: the site's pseudonyms.
     """
+    owner, study, frame_of_reference, shift_s = _names(
+        pseudonyms, image.series, image.study, image.patient_id, image.issuer, image.frame_of_reference
+    )
     header = SliceHeader(
         folder=folder,
         name=name,
@@ -135,11 +152,24 @@ def slice_header(
         contrast=image.contrast,
         number=image.number,
         frame=image.frame,
+        acquisition=image.acquisition,
+        acquired_s=None if image.acquired_s is None else (image.acquired_s + shift_s) % SECONDS_A_DAY,
+        computed=image.computed,
+        hounsfield=image.hounsfield,
+        study=study,
+        frame_of_reference=frame_of_reference,
     )
-    return _owner(pseudonyms, image.series, image.study, image.patient_id, image.issuer), header
+    return owner, header
 
 
 @lru_cache(maxsize=1024)
-def _owner(pseudonyms: Pseudonyms, series: str, study: str, patient_id: str, issuer: str) -> Owner:
-    named = ("patient", patient_id, issuer) if patient_id else ("study", study or series)
-    return pseudonyms.of("series", series), pseudonyms.of(*named)
+def _names(
+    pseudonyms: Pseudonyms, series: str, study: str, patient_id: str, issuer: str, frame_of_reference: str
+) -> tuple[Owner, str, str, float]:
+    """Series and patient, the study, the frame of reference, and what hides the times of the study's acquisitions."""
+    named = ("series", series) if series else ("series without identifier", study)
+    known = pseudonyms.of("study", study or series)
+    patient = pseudonyms.of("patient", patient_id, issuer) if patient_id else known
+    frame = frame_of_reference and pseudonyms.of("frame of reference", frame_of_reference)
+    shift_s = float(int(pseudonyms.of("clock", study or series)[:8], 16) % SECONDS_A_DAY)
+    return (pseudonyms.of(*named), patient), known, frame, shift_s

@@ -10,8 +10,12 @@ class VerdictCode(StrEnum):
 
     ACCEPTED = "accepted"
     UNREADABLE = "unreadable"
+    ARCHIVE_IN_ARCHIVE = "archive_in_archive"
     NOT_CT = "not_ct"
+    CONE_BEAM = "cone_beam"
     LOCALIZER_OR_DERIVED = "localizer_or_derived"
+    NOT_HU = "not_hu"
+    MIXED_PATIENTS = "mixed_patients"
     MULTI_FRAME = "multi_frame"
     CONTRAST_ENHANCED = "contrast_enhanced"
     NO_GEOMETRY = "no_geometry"

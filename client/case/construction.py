@@ -18,6 +18,7 @@ from client.case.decoding import SliceStack, UnreadablePixels, Volume, averaged,
 from client.case.drr import drr_pair
 from client.case.native_drr import native_drr_pair
 from client.case.provenance import Provenance, Step
+from client.case.twins import are_copies
 from client.case.volume import Pose, fine_factor, fine_grid, resample
 from common.errors import Refusal
 from common.geometry import Geometry, Grid, expect_outside
@@ -52,6 +53,8 @@ def construct_case(plan: Plan, patient: str, recipe: Recipe) -> Case | VerdictCo
     Raises:
         Refusal: ``GEOMETRY_INVALID`` if the study's geometry does not suit its grid.
     """
+    if not are_copies(plan):
+        return plan.refuted
     fine = fine_grid(recipe.grid)
     body = _body(plan, fine.voxel_mm if recipe.radiograph.resolution == "grid" else None)
     if isinstance(body, VerdictCode):

@@ -11,8 +11,12 @@ from client.case import LARGEST_CUT_SHARE
 REASONS: dict[VerdictCode, str] = {
     VerdictCode.ACCEPTED: "used as a case",
     VerdictCode.UNREADABLE: "a file of the series is damaged or cannot be read",
+    VerdictCode.ARCHIVE_IN_ARCHIVE: "a packed file (zip, 7z, rar, tar or gzip) lies among the images and is not opened",
     VerdictCode.NOT_CT: "not a CT image",
-    VerdictCode.LOCALIZER_OR_DERIVED: "localizer, secondary capture or derived images",
+    VerdictCode.CONE_BEAM: "cone-beam CT (X-Ray 3D Craniofacial or Angiographic Image), whose values are no true HU",
+    VerdictCode.LOCALIZER_OR_DERIVED: "localizer, secondary capture, or images computed from others",
+    VerdictCode.NOT_HU: "values are said to be no HU of 120 kV: material map, virtual non-contrast, other energy",
+    VerdictCode.MIXED_PATIENTS: "images of several patients carry one series identifier",
     VerdictCode.MULTI_FRAME: "a multi-frame object whose frames say neither place nor scale, or are too many",
     VerdictCode.CONTRAST_ENHANCED: "a contrast agent is named, and the study takes heads without contrast alone",
     VerdictCode.NO_GEOMETRY: "position, orientation, pixel spacing or size is missing or impossible",
@@ -42,7 +46,11 @@ _EXPORT_AGAIN = "export the series again from the PACS"
 _EXPORT_ORIGINAL = "export the scanner's original axial series instead"
 MENDS: dict[VerdictCode, str] = {
     VerdictCode.UNREADABLE: _EXPORT_AGAIN,
+    VerdictCode.ARCHIVE_IN_ARCHIVE: "unpack it into the archive, then remove it",
+    VerdictCode.CONE_BEAM: "add a CT of the same patient, if there is one",
     VerdictCode.LOCALIZER_OR_DERIVED: _EXPORT_ORIGINAL,
+    VerdictCode.NOT_HU: "add the study's conventional or 70 keV series",
+    VerdictCode.MIXED_PATIENTS: "export each patient again from the PACS, and correct the series identifiers",
     VerdictCode.MULTI_FRAME: "export it as classic CT images, or as Enhanced CT with its functional groups",
     VerdictCode.CONTRAST_ENHANCED: "add the patient's series before contrast",
     VerdictCode.NO_GEOMETRY: "export again without a converter or anonymiser that drops geometry",

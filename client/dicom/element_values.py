@@ -9,8 +9,8 @@ import re
 from struct import Struct
 from typing import Final
 
+from client.dicom.data_set_values import LARGEST_NUMBER, LONGEST_TEXT, MOST_NUMBERS, MOST_WORDS
 from client.dicom.element_walk import Unusual
-from client.dicom.header import LARGEST_NUMBER, LONGEST_TEXT, MOST_NUMBERS, MOST_WORDS
 
 UNSIGNED: Final = Struct("<H")
 SIGNED: Final = Struct("<h")

@@ -13,10 +13,13 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Final, NamedTuple, final
 
+from client.dicom.contrast_words import names_agents
+from client.dicom.data_set_values import largest, time_of_day_s, whole_number
+from client.dicom.derivation import is_computed, may_be_recompressed
 from client.dicom.element_values import SIGNED, UNSIGNED, binary, integer, number, positive, text, vector, words
-from client.dicom.element_walk import ElementWalk, Unusual
-from client.dicom.enhanced import ENHANCED_CT_STORAGE
-from client.dicom.header import WITHOUT_SERIES, ImageHeader, names_agent
+from client.dicom.element_walk import SEQUENCE, ElementWalk, Unusual
+from client.dicom.header import ENHANCED_CT_STORAGE, WITHOUT_SERIES, ImageHeader, patient_named
+from client.dicom.hounsfield import holds_hu
 from client.dicom.plain_file import MAXIMUM_FILE_BYTES, has_prefix, may_be_dicom
 
 FIRST_BYTES: Final = 16 << 10
@@ -65,34 +68,74 @@ class _Said(NamedTuple):
     signed_padding: bytes
     sign: bytes
     kvp: bytes
+    frame_of_reference: bytes
+    rescale_type: bytes
+    lossy: bytes
+    ratio: bytes
+    description: bytes
+    codes: bytes
+    processing: bytes
+    characteristics: bytes
+    agents: bytes
+    routes: bytes
     agent: bytes
+    route: bytes
+    volume: bytes
+    start: bytes
+    stop: bytes
+    dose: bytes
+    rate: bytes
+    duration: bytes
+    ingredient: bytes
+    concentration: bytes
 
 
 _Before = tuple[str, str, str, str, str, str, tuple[str, ...], str, int, int, int, tuple[float, ...]]
-_After = tuple[tuple[float, ...], float | None, float | None, float | None, int | None, float | None, bool]
+_After = tuple[
+    tuple[float, ...], float | None, float | None, float | None, int | None, float | None, bool, bool, bool, str
+]
 # The SOP class, and what an ImageHeader says between instance and position, and between position and number.
 _Series = tuple[str, _Before, _After]
 
 _SHARED: Final = len(_Said._fields)
-_INSTANCE, _POSITION, _NUMBER = range(_SHARED, _SHARED + 3)
-_SLOTS: Final = {name: slot for slot, name in enumerate((*_Said._fields, "instance", "position", "number"))}
+_OWN: Final = ("instance", "position", "number", "acquisition", "acquired")
+_INSTANCE, _POSITION, _NUMBER, _ACQUISITION, _ACQUIRED = range(_SHARED, _SHARED + len(_OWN))
+_SLOTS: Final = {name: slot for slot, name in enumerate((*_Said._fields, *_OWN))}
 _META: Final = {b"\x02\x00\x10\x00": {b"UI": _SLOTS["syntax"]}, b"\x02\x00\x02\x00": {b"UI": _SLOTS["media_class"]}}
 _TAGS: Final = {
     0x00080008: {b"CS": "image_type"},
     0x00080016: {b"UI": "sop_class"},
     0x00080018: {b"UI": "instance"},
+    0x00080032: {b"TM": "acquired"},
     0x00080060: {b"CS": "modality"},
     0x00080070: {b"LO": "manufacturer"},
+    0x00082111: {b"ST": "description"},
+    0x00089215: {b"SQ": "codes"},
     0x00100020: {b"LO": "patient"},
     0x00100021: {b"LO": "issuer"},
     0x00180010: {b"LO": "agent"},
+    0x00180012: {b"SQ": "agents"},
+    0x00180014: {b"SQ": "routes"},
     0x00180050: {b"DS": "thickness"},
     0x00180060: {b"DS": "kvp"},
+    0x00181040: {b"LO": "route"},
+    0x00181041: {b"DS": "volume"},
+    0x00181042: {b"TM": "start"},
+    0x00181043: {b"TM": "stop"},
+    0x00181044: {b"DS": "dose"},
+    0x00181046: {b"DS": "rate"},
+    0x00181047: {b"DS": "duration"},
+    0x00181048: {b"CS": "ingredient"},
+    0x00181049: {b"DS": "concentration"},
+    0x00189363: {b"SQ": "processing"},
+    0x00189364: {b"SQ": "characteristics"},
     0x0020000D: {b"UI": "study"},
     0x0020000E: {b"UI": "series"},
+    0x00200012: {b"IS": "acquisition"},
     0x00200013: {b"IS": "number"},
     0x00200032: {b"DS": "position"},
     0x00200037: {b"DS": "orientation"},
+    0x00200052: {b"UI": "frame_of_reference"},
     0x00280008: {b"IS": "frames"},
     0x00280010: {b"US": "rows"},
     0x00280011: {b"US": "columns"},
@@ -101,6 +144,9 @@ _TAGS: Final = {
     0x00280120: {b"US": "padding", b"SS": "signed_padding"},
     0x00281052: {b"DS": "intercept"},
     0x00281053: {b"DS": "slope"},
+    0x00281054: {b"LO": "rescale_type"},
+    0x00282110: {b"CS": "lossy"},
+    0x00282112: {b"DS": "ratio"},
 }
 
 
@@ -110,7 +156,9 @@ def _wanted(*, explicit: bool) -> Mapping[bytes, Mapping[bytes, int]]:
     for tag, names in _TAGS.items():
         written = UNSIGNED.pack(tag >> 16) + UNSIGNED.pack(tag & 0xFFFF)
         slots = {representation: _SLOTS[name] for representation, name in names.items()}
-        wanted[written] = slots if explicit else {b"": next(iter(slots.values()))}
+        # Without VRs a sequence is known by its tag, whether or not its length says where it ends.
+        kinds = (b"", SEQUENCE) if SEQUENCE in slots else (b"",)
+        wanted[written] = slots if explicit else dict.fromkeys(kinds, next(iter(slots.values())))
     return wanted
 
 
@@ -177,7 +225,9 @@ class HeaderGlance:
             return None
         sop_class, before, after = series
         instance, position, number = text(values[_INSTANCE]), vector(values[_POSITION]), integer(values[_NUMBER])
-        return ImageHeader(sop_class, instance, *before, position, *after, number)
+        acquisition = whole_number(text(values[_ACQUISITION]))
+        acquired_s = time_of_day_s(text(values[_ACQUIRED]))
+        return ImageHeader(sop_class, instance, *before, position, *after, number, acquisition, acquired_s)
 
     def _remembered(self, said: _Said, syntax: str) -> _Series | None:
         if len(self._series) >= MOST_SERIES:
@@ -193,17 +243,17 @@ def _cleaned(said: _Said, syntax: str) -> _Series | None:
     sop_class = text(said.sop_class) or text(said.media_class)
     if sop_class in WITHOUT_SERIES:
         return None
-    series = text(said.series)
+    series, image_type = text(said.series), words(said.image_type)
     if not series or not sop_class or sop_class in ENHANCED_CT_STORAGE or (said.frames and integer(said.frames) != 1):
         raise Unusual
     before = (
         text(said.study),
         series,
-        text(said.patient),
+        patient_named(text(said.patient)),
         text(said.issuer),
         syntax,
         text(said.modality).upper(),
-        words(said.image_type),
+        image_type,
         text(said.manufacturer).upper(),
         binary(said.rows) or 0,
         binary(said.columns) or 0,
@@ -217,9 +267,50 @@ def _cleaned(said: _Said, syntax: str) -> _Series | None:
         number(said.intercept),
         _padding(said, explicit=syntax != _IMPLICIT),
         positive(said.kvp),
-        names_agent(text(said.agent)),
+        _says_contrast(said),
+        _is_computed(said, image_type),
+        _holds_hu(said, image_type),
+        text(said.frame_of_reference),
     )
     return sop_class, before, after
+
+
+def _says_contrast(said: _Said) -> bool:
+    if any(
+        names_agents(words(value))
+        for value in (
+            said.agent,
+            said.route,
+            said.volume,
+            said.start,
+            said.stop,
+            said.dose,
+            said.rate,
+            said.duration,
+            said.ingredient,
+            said.concentration,
+        )
+        if value
+    ):
+        return True
+    if said.agents or said.routes:
+        raise Unusual
+    return False
+
+
+def _is_computed(said: _Said, image_type: tuple[str, ...]) -> bool:
+    description = words(said.description)
+    if said.codes and may_be_recompressed(image_type, description):
+        raise Unusual
+    lossy, ratio = words(said.lossy)[:1] == ("01",), largest(words(said.ratio))
+    return is_computed(image_type, lossy=lossy, ratio=ratio, description=description)
+
+
+def _holds_hu(said: _Said, image_type: tuple[str, ...]) -> bool:
+    rescale_type = text(said.rescale_type).upper()
+    if said.processing or said.characteristics:
+        raise Unusual
+    return holds_hu(rescale_type, image_type)
 
 
 def _syntax(said: bytes) -> str:
