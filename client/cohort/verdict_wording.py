@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import final
 
-from client.archive import MAXIMUM_TILT_DEG, MINIMUM_SLICES, VerdictCode
+from client.archive import COPIES, MAXIMUM_TILT_DEG, MINIMUM_SLICES, VerdictCode
 from client.case import LARGEST_CUT_SHARE
 
 REASONS: dict[VerdictCode, str] = {
@@ -74,6 +74,18 @@ MENDS: dict[VerdictCode, str] = {
     VerdictCode.DUPLICATE_CONTENT: "correct the patient identifiers if they are one patient's",
 }
 """What can be done; a verdict without an entry needs nothing done."""
+
+SET_ASIDE: dict[str, str] = {
+    VerdictCode.NOT_CT.value: "not a CT image",
+    VerdictCode.LOCALIZER_OR_DERIVED.value: "localizer, or computed from other images",
+    VerdictCode.NOT_HU.value: "values are no HU of 120 kV",
+    VerdictCode.NO_GEOMETRY.value: "without a place, as dose pages are",
+    VerdictCode.MIXED_ORIENTATION.value: "turned otherwise, as scouts and reformats are, or of another study",
+    VerdictCode.MIXED_SIZE.value: "of another size or pixel spacing",
+    VerdictCode.REPEATED_ACQUISITIONS.value: "of another scan of the series, or a place watched for contrast",
+    COPIES: "copy of a slice that is used",
+}
+"""Why images of a series that is used are left out."""
 
 
 @final

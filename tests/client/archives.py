@@ -22,7 +22,8 @@ from common.study import CohortSettings, Study
 from tests.client.heads import COUNT, vary
 from tests.client.looking import settle
 
-REAL_CT = Path(__file__).resolve().parents[3] / "shared" / "data" / "ct"
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+REAL_CT, ARCHIVE_FAULTS = SHARED / "ct", SHARED / "archive_faults"
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 PHI = ("SECRETNAME^PATIENT", "MRN-7741-SECRET", "19610704", "SECRETHOSPITAL", "SECRETDOCTOR^REFERRING", "SECRET-ACC-99")
 
@@ -223,6 +224,14 @@ def real_ct() -> Path:
     if not REAL_CT.is_dir():
         pytest.skip("needs the real head CTs in ../shared/data/ct")
     return REAL_CT
+
+
+@pytest.fixture(scope="session")
+def archive_faults() -> Path:
+    """The folder of series with one fault each."""
+    if not ARCHIVE_FAULTS.is_dir():
+        pytest.skip("needs the faulty series in ../shared/data/archive_faults")
+    return ARCHIVE_FAULTS
 
 
 @pytest.fixture(scope="session")
