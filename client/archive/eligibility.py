@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ MOST_IMAGES = 4 * MAXIMUM_SLICES
 # Of a series that holds more scans than this, the best of them are tried.
 MOST_STACKS = 4
 COPIES = "copies"
+SAME_SPACING = 1e-3
 
 
 @final
@@ -128,11 +130,17 @@ def _set_aside(
             counts[VerdictCode.NO_GEOMETRY.value] += 1
         elif place in of_group:
             counts[VerdictCode.REPEATED_ACQUISITIONS.value] += 1
-        elif (header.rows, header.columns) != (first.rows, first.columns):
+        elif not _is_sized_like(header, first):
             counts[VerdictCode.MIXED_SIZE.value] += 1
         else:
             counts[VerdictCode.MIXED_ORIENTATION.value] += 1
     return {why: count for why, count in sorted(counts.items()) if count}
+
+
+def _is_sized_like(header: SliceHeader, other: SliceHeader) -> bool:
+    same_size = (header.rows, header.columns) == (other.rows, other.columns)
+    pairs = zip(header.pixel_spacing_mm, other.pixel_spacing_mm, strict=True)
+    return same_size and all(math.isclose(a, b, rel_tol=SAME_SPACING) for a, b in pairs)
 
 
 def _preference(plan: Plan) -> tuple[float, int, bool, float, int]:

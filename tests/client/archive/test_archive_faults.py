@@ -1,4 +1,4 @@
-"""Series with one fault each, of the kinds that people report: each gets its verdict, or comes out as its sound twin."""
+"""Series with one fault each, of the kinds that people report: each gets its verdict, or comes out as its twin."""
 
 from __future__ import annotations
 
