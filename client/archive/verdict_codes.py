@@ -32,6 +32,7 @@ class VerdictCode(StrEnum):
     SLICE_GAPS = "slice_gaps"
     TOO_THICK = "too_thick"
     COVERAGE_TOO_SHORT = "coverage_too_short"
+    INTERLEAVED_SCANS = "interleaved_scans"
     HU_IMPLAUSIBLE = "hu_implausible"
     NOT_A_HEAD = "not_a_head"
     FIELD_OF_VIEW_CUT = "field_of_view_cut"

@@ -16,6 +16,7 @@ from client.case.body import Body, find_body
 from client.case.case import Case, CaseFacts
 from client.case.decoding import SliceStack, UnreadablePixels, Volume, averaged, block_mean, decode_stack
 from client.case.drr import drr_pair
+from client.case.interleaving import alternates
 from client.case.native_drr import native_drr_pair
 from client.case.provenance import Provenance, Step
 from client.case.twins import are_copies
@@ -55,6 +56,8 @@ def construct_case(plan: Plan, patient: str, recipe: Recipe) -> Case | VerdictCo
     """
     if not are_copies(plan):
         return plan.refuted
+    if alternates(plan):
+        return VerdictCode.INTERLEAVED_SCANS
     fine = fine_grid(recipe.grid)
     body = _body(plan, fine.voxel_mm if recipe.radiograph.resolution == "grid" else None)
     if isinstance(body, VerdictCode):

@@ -82,6 +82,22 @@ def test_steps_that_alternate_throughout_are_two_scans(head_series, head_hu, loo
     assert found.set_aside == {"repeated_acquisitions": 40}
 
 
+@pytest.mark.parametrize("numbers", ["none", "along the normal"])
+@pytest.mark.parametrize("pixels", [1, 4])
+def test_scans_that_only_their_pixels_tell_apart_are_refused(head_series, head_hu, look, tmp_path, numbers, pixels):
+    order = np.arange(40)
+    first, second = head_series(), head_series()
+    second.series_uid, second.study_uid = first.series_uid, first.study_uid
+    second.hu, second.origins = np.roll(vary(head_hu, 3), pixels, axis=2), second.origins + HALF_STEP
+    for place, writer in enumerate((first, second)):
+        writer.edit = tagged(InstanceNumber=lambda index, place=place: int(2 * order[index] + place + 1))
+        if numbers == "none":
+            writer.edit = tagged()
+            writer.drop = ("InstanceNumber",)
+        writer.write(tmp_path / "archive" / f"{place}")
+    assert look(tmp_path / "archive").codes == ["interleaved_scans"]
+
+
 @pytest.mark.parametrize("second_id", ["SECRET-2", "ANONYMOUS", ""])
 @pytest.mark.parametrize("shift", [0.0, 1.0])
 def test_two_patients_under_one_series_are_refused(head_series, look, tmp_path, second_id, shift):
