@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import final
 
 from client.archive.grouping import Series
@@ -111,17 +112,21 @@ def _is_no_hu(header: SliceHeader) -> bool:
 
 
 def _set_aside(
-    plan: Plan, images: Iterable[SliceHeader], group: Iterable[SliceHeader], aside: Mapping[str, int]
+    plan: Plan, images: Collection[SliceHeader], group: Iterable[SliceHeader], aside: Mapping[str, int]
 ) -> dict[str, int]:
     """Images of a series that one of its stacks leaves out, by why."""
-    used = {(header.path, header.frame) for header in plan.slices}
-    twins = {(header.path, header.frame) for _, header in plan.twins}
-    of_group = {(header.path, header.frame) for header in group}
     counts = Counter(aside)
+    if len(plan.slices) == len(images):
+        return _counted(counts)
+    used, twins, of_group = (
+        set(map(_place, plan.slices)),
+        {_place(twin) for _, twin in plan.twins},
+        set(map(_place, group)),
+    )
     known = {(header.instance, header.frame, header.position) for header in plan.slices}
     first = plan.slices[0]
     for header in images:
-        place = header.path, header.frame
+        place = _place(header)
         if place in used:
             continue
         if place in twins or (header.instance, header.frame, header.position) in known:
@@ -134,6 +139,14 @@ def _set_aside(
             counts[VerdictCode.MIXED_SIZE.value] += 1
         else:
             counts[VerdictCode.MIXED_ORIENTATION.value] += 1
+    return _counted(counts)
+
+
+def _place(header: SliceHeader) -> tuple[Path, str, int]:
+    return header.folder, header.name, header.frame
+
+
+def _counted(counts: Counter[str]) -> dict[str, int]:
     return {why: count for why, count in sorted(counts.items()) if count}
 
 

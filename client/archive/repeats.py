@@ -36,6 +36,8 @@ def without_watched(images: list[SliceHeader], places: NDArray[np.float64]) -> l
 
     Of a place that the stack needs, the one slice stays that is like its neighbours and numbered between them.
     """
+    if len(places) < 2 or np.diff(places).min() >= SAME_POSITION_MM:
+        return images
     groups = np.split(np.arange(len(images)), np.flatnonzero(np.diff(places) >= SAME_POSITION_MM) + 1)
     watched = [group for group in groups if len(group) >= WATCHED_TIMES]
     repeated = sum(len(group) > 1 for group in groups)
@@ -54,6 +56,8 @@ def without_watched(images: list[SliceHeader], places: NDArray[np.float64]) -> l
 
 def twins_of(images: Sequence[SliceHeader], steps: NDArray[np.float64]) -> tuple[list[SliceHeader], Twins, VerdictCode]:
     """One slice a place, those that must turn out to be its copies, and the verdict if one does not."""
+    if steps.min(initial=SAME_POSITION_MM) >= SAME_POSITION_MM:
+        return list(images), (), VerdictCode.REPEATED_ACQUISITIONS
     starts = [0, *(np.flatnonzero(steps >= SAME_POSITION_MM) + 1).tolist(), len(images)]
     groups = [
         sorted(images[first:last], key=lambda header: (header.number is None, header.number or 0, header.instance))

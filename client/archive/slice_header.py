@@ -95,19 +95,27 @@ class SliceHeader(NamedTuple):
     @property
     def has_geometry(self) -> bool:
         """Whether position, orthonormal orientation, spacing and size are all there and possible."""
-        if (len(self.orientation), len(self.position), len(self.pixel_spacing_mm)) != (6, 3, 2):
-            return False
-        row, column = self.orientation[:3], self.orientation[3:]
-        unit = all(abs(math.hypot(*direction) - 1) < 1e-2 for direction in (row, column))
-        square = abs(sum(a * b for a, b in zip(row, column, strict=True))) < 1e-2
-        possible = all(0.05 <= spacing <= 10 for spacing in self.pixel_spacing_mm)
-        return unit and square and possible and self.rows >= 32 and self.columns >= 32
+        return len(self.position) == 3 and _is_possible(
+            self.orientation, self.pixel_spacing_mm, self.rows, self.columns
+        )
 
     @property
     def matrix(self) -> tuple[int, int, float, float]:
         """Rows, columns and pixel spacing: about equal for slices that stack."""
         row_mm, column_mm = self.pixel_spacing_mm
         return self.rows, self.columns, round(row_mm, 4), round(column_mm, 4)
+
+
+@lru_cache(maxsize=1024)
+def _is_possible(orientation: Vector, pixel_spacing_mm: Vector, rows: int, columns: int) -> bool:
+    """Whether what the slices of a series share of their geometry is all there and possible."""
+    if (len(orientation), len(pixel_spacing_mm)) != (6, 2):
+        return False
+    row, column = orientation[:3], orientation[3:]
+    unit = all(abs(math.hypot(*direction) - 1) < 1e-2 for direction in (row, column))
+    square = abs(sum(a * b for a, b in zip(row, column, strict=True))) < 1e-2
+    possible = all(0.05 <= spacing <= 10 for spacing in pixel_spacing_mm)
+    return unit and square and possible and rows >= 32 and columns >= 32
 
 
 def slice_header(

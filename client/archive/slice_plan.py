@@ -61,8 +61,9 @@ def plan_slices(images: Iterable[SliceHeader], limits: CohortSettings) -> Plan |
     normal = np.cross(turn[:3], turn[3:])
     if math.degrees(math.acos(min(1.0, abs(normal[2])))) > MAXIMUM_TILT_DEG:
         return VerdictCode.TILT_BEYOND_LIMITS
-    kept = [kept[index] for index in np.argsort(along_normal(kept), kind="stable")]
-    kept = without_watched(kept, along_normal(kept))
+    places = along_normal(kept)
+    order = np.argsort(places, kind="stable")
+    kept = without_watched([kept[index] for index in order], places[order])
     kept, twins, refuted = twins_of(kept, np.diff(along_normal(kept)))
     if len(kept) < MINIMUM_SLICES:
         return refuted if twins else VerdictCode.TOO_FEW_SLICES

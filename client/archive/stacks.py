@@ -81,7 +81,8 @@ def along_normal(stack: Sequence[SliceHeader]) -> Floats:
     """(slice,), place of each slice along the first one's normal, mm."""
     turn = stack[0].orientation
     origins = np.array([header.position for header in stack])
-    places: Floats = origins @ np.cross(turn[:3], turn[3:])
+    (a, b, c), (d, e, f) = turn[:3], turn[3:]
+    places: Floats = origins @ np.array([b * f - c * e, c * d - a * f, a * e - b * d])
     return places
 
 

@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Mapping
 from enum import Enum
+from functools import lru_cache
 from typing import Final, NamedTuple, final
 
 from client.dicom.contrast_words import names_agents
@@ -225,8 +226,7 @@ class HeaderGlance:
             return None
         sop_class, before, after = series
         instance, position, number = text(values[_INSTANCE]), vector(values[_POSITION]), integer(values[_NUMBER])
-        acquisition = whole_number(text(values[_ACQUISITION]))
-        acquired_s = time_of_day_s(text(values[_ACQUIRED]))
+        acquisition, acquired_s = _acquired(values[_ACQUISITION], values[_ACQUIRED])
         return ImageHeader(sop_class, instance, *before, position, *after, number, acquisition, acquired_s)
 
     def _remembered(self, said: _Said, syntax: str) -> _Series | None:
@@ -234,6 +234,12 @@ class HeaderGlance:
             self._series.clear()
         series = self._series[said] = _cleaned(said, syntax)
         return series
+
+
+@lru_cache(maxsize=1024)
+def _acquired(number: bytes, clock: bytes) -> tuple[int | None, float | None]:
+    """Acquisition number and time, as many slices share them."""
+    return whole_number(text(number)), time_of_day_s(text(clock))
 
 
 def _cleaned(said: _Said, syntax: str) -> _Series | None:
