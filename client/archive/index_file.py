@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 import client.dicom
+import client.header
 from client.archive.slice_header import Owner, SliceHeader, Vector
 from client.dicom import DECODERS, decodable
 from common.files import make_folder, write_atomic
@@ -145,10 +146,14 @@ def _seal(body: bytes, key: bytes) -> bytes:
 @lru_cache(maxsize=1)
 def _reading_code() -> bytes:
     """SHA-256 of what decides how a file is told: our code, pydicom's version, and what can be decoded here."""
-    wing, here = Path(str(client.dicom.__file__)).parent, Path(__file__).parent
+    wings, here = (client.dicom, client.header), Path(__file__).parent
+    read = [path for wing in wings for path in sorted(Path(str(wing.__file__)).parent.glob("*.py"))]
     names = ("discovery", "folders", "index", "index_file", "packed", "pseudonym", "slice_header", "vocabulary")
     digest = hashlib.sha256(version("pydicom").encode())
-    for path in (*sorted(wing.glob("*.py")), *(here / f"{name}.py" for name in names)):
+    for path in (
+        *(path for wing in wings for path in sorted(wing.glob("*.py"))),
+        *(here / f"{name}.py" for name in names),
+    ):
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     digest.update(bytes(decodable(syntax) for syntax in DECODERS))
     return digest.digest()

@@ -16,13 +16,10 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID
 from pydicom.valuerep import DSfloat
 
-from client.dicom.data_set_values import SECONDS_A_DAY
-from client.dicom.derivation import PROCESSED, is_computed
-from client.dicom.header import ENHANCED_CT_STORAGE, ImageHeader
-from client.dicom.hounsfield import holds_hu
 from client.dicom.received import ReceivedObject
 from client.dicom.syntaxes import IMPLICIT_LITTLE_ENDIAN, NATIVE
 from client.dicom.wire import PixelLayout
+from client.header import ENHANCED_CT_STORAGE, PROCESSED, SECONDS_A_DAY, ImageHeader, holds_hu, is_computed
 
 _EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 _BIG_ENDIAN = "1.2.840.10008.1.2.2"

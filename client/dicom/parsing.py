@@ -13,9 +13,8 @@ import pydicom.charset
 import pydicom.config
 from pydicom import Dataset, dcmread
 
-from client.dicom.enhanced import FRAME_GROUP_TAGS, frame_headers, may_be_expanded
-from client.dicom.header import HEADER_TAGS, ImageHeader, image_header
 from client.dicom.wire import Fault, Unreadable
+from client.header import FRAME_GROUP_TAGS, HEADER_TAGS, ImageHeader, frame_headers, image_header, may_be_expanded
 
 _MISSPELT = re.compile(r"ISO[^A-Z0-9]?(IR|2022)[^A-Z0-9]?(IR)?[^A-Z0-9]?([0-9]*)")
 

@@ -31,7 +31,7 @@ from pydicom.uid import (
 )
 from pydicom.valuerep import TEXT_VR_DELIMS
 
-from client.dicom import HEADER_TAGS, UNSURE, HeaderGlance, ImageHeader, element_walk, glance
+from client.dicom import HEADER_TAGS, UNSURE, HeaderGlance, ImageHeader, element_walk, glance, wanted_elements
 from client.dicom.parsing import image_headers
 from client.dicom.wire import Unreadable
 
@@ -381,8 +381,8 @@ def test_memory_for_what_recurs_is_bounded_and_forgetting_changes_nothing(monkey
 
 
 def test_every_wanted_element_is_looked_for():
-    assert {Tag(keyword) for keyword in HEADER_TAGS} == set(glance._TAGS)
-    for tag, representations in glance._TAGS.items():
+    assert {Tag(keyword) for keyword in HEADER_TAGS} == set(wanted_elements.TAGS)
+    for tag, representations in wanted_elements.TAGS.items():
         assert {kind.decode() for kind in representations} == set(dictionary_VR(tag).split(" or "))
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from client.dicom.contrast_words import names_agent
-from client.dicom.data_set_values import integer, number, positive, said, text, time_of_day_s, vector, words
-from client.dicom.derivation import is_computed
-from client.dicom.header import ENHANCED_CT_STORAGE, ImageHeader, energies_kev
-from client.dicom.hounsfield import holds_hu
+from client.header.contrast_words import names_agent
+from client.header.data_set_values import integer, number, positive, said, text, time_of_day_s, vector, words
+from client.header.derivation import is_computed
+from client.header.header import ENHANCED_CT_STORAGE, ImageHeader, energies_kev
+from client.header.hounsfield import holds_hu
 
 if TYPE_CHECKING:
     from pydicom import Dataset

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.dicom.derivation import is_computed
-from client.dicom.hounsfield import holds_hu
-from client.dicom.placeholders import names_nobody
+from client.header.derivation import is_computed
+from client.header.hounsfield import holds_hu
+from client.header.placeholders import names_nobody
 
 AXIAL = ("ORIGINAL", "PRIMARY", "AXIAL")
 HU = {

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from client.dicom.word_list import word_list
+from client.header.word_list import word_list
 
 # Between these, monoenergetic water, brain and bone lie about where 120 kV has them.
 LIKE_120_KV_KEV: Final = (65.0, 75.0)

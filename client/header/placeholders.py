@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from client.dicom.word_list import word_list
+from client.header.word_list import word_list
 
 _NOBODY: Final = word_list("""
     ANON ANONYM ANONYME ANONYMER ANONYMOUS ANONYMUS ANONYMIZED ANONYMISED ANONYMISIERT ANONYMISE ANONIMO ANONIMA

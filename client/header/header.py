@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, final
 
 from pydantic import Field
 
-from client.dicom.contrast_words import names_agents
-from client.dicom.data_set_values import (
+from client.header.contrast_words import names_agents
+from client.header.data_set_values import (
     LARGEST_NUMBER,
     LONGEST_TEXT,
     MOST_NUMBERS,
@@ -28,9 +28,9 @@ from client.dicom.data_set_values import (
     whole_number,
     words,
 )
-from client.dicom.derivation import is_computed, may_be_recompressed
-from client.dicom.hounsfield import holds_hu
-from client.dicom.placeholders import names_nobody
+from client.header.derivation import is_computed, may_be_recompressed
+from client.header.hounsfield import holds_hu
+from client.header.placeholders import names_nobody
 
 if TYPE_CHECKING:
     from pydicom import Dataset

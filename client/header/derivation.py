@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from client.dicom.word_list import word_list
+from client.header.word_list import word_list
 
 MOST_LOSSY_RATIO: Final = 10.0
 RECOMPRESSED: Final = frozenset({"113040"})

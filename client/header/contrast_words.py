@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
-from client.dicom.word_list import word_list
+from client.header.word_list import word_list
 
 _DENIES: Final = word_list("""
     NO NON NOT NONE NIL NULL NA NEGATIVE WITHOUT WO OFF FALSE NOTHING NEVER DENIED UNENHANCED NONENHANCED NONCONTRAST

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.dicom.contrast_words import names_agent
+from client.header.contrast_words import names_agent
 
 DENIED = """
 NO CONTRAST|No contrast|no-contrast|NO_CONTRAST|NON CONTRAST|NON-CONTRAST|Non–contrast|NONCONTRAST|NOCONTRAST
