@@ -14,6 +14,7 @@ import pytest
 WINGS = {
     "client": [
         "phantom",
+        "header",
         "dicom",
         "pacs",
         "archive",

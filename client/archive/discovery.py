@@ -5,21 +5,20 @@ from __future__ import annotations
 import gc
 import os
 import resource
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 from typing import final
 
 from client.archive.folders import listings, open_file
-from client.archive.index import DAMAGED, UNREAD, UNSETTLED, ArchiveIndex, FileFindings, Listing, frames_beyond
+from client.archive.grouping import Series, grouped
+from client.archive.index import DAMAGED, PACKED, UNREAD, UNSETTLED, ArchiveIndex, FileFindings, Listing, frames_beyond
 from client.archive.index_file import FolderFindings
+from client.archive.packed import PACKED_BYTES, is_packed
 from client.archive.pseudonym import Pseudonyms
-from client.archive.slice_header import SliceHeader, slice_header
+from client.archive.slice_header import slice_header
 from client.dicom import UNSURE, Fault, HeaderGlance, ImageHeader, Reader, ReadFile, Unsure, shared_reader
 from common.errors import ExitCode, Refusal
 
@@ -27,30 +26,15 @@ from common.errors import ExitCode, Refusal
 CHECKPOINT_FILES = 5000
 # Storage that kept the process waiting for most of the first files of a folder is read by several threads.
 PROBED_FILES = 16
+_Seen = ImageHeader | Unsure | Fault | FileFindings | None
 # In a whole archive, frames beyond one a file: their headers take memory that no file of their own pays for.
 MOST_FRAMES_BEYOND = 1 << 19
 _NO_IMAGE = FileFindings(0, (), ())
 _DAMAGED = FileFindings(DAMAGED, (), ())
 _UNREAD = FileFindings(UNREAD, (), ())
+_PACKED = FileFindings(PACKED, (), ())
 # The same bytes give these again; whatever else went wrong may go well the next time.
 _LASTING = frozenset({Fault.DAMAGED, Fault.TOO_LARGE})
-
-
-@final
-@dataclass(frozen=True)
-class Series:
-    """The image objects of one series, in no order.
-
-    Attributes:
-        series, patient: pseudonyms. A patient without an identifier is known by the study.
-        slices: one header per readable object.
-        unreadable: whether this stands for damaged DICOM files whose series is unknown.
-    """
-
-    series: str
-    patient: str
-    slices: tuple[SliceHeader, ...]
-    unreadable: bool = False
 
 
 def discover(
@@ -66,7 +50,8 @@ def discover(
     """Every DICOM series below a folder, in the order of their pseudonyms.
 
     Links are not followed, so nothing outside the folder is read. Other files and DICOMDIRs are passed over. Damaged
-    DICOM files count as one unreadable series per folder. A file that changes while it is read is read again next time.
+    DICOM files count as one unreadable series per folder, packed files as another. A file that changes while it is read
+    is read again next time.
 
     Args:
         root: the archive; only read.
@@ -97,7 +82,7 @@ def discover(
             if scan.files_read > max(CHECKPOINT_FILES, kept):
                 known.save(findings)
                 scan.files_read, kept = 0, seen
-    series = _series(findings, pseudonyms)
+    series = grouped(findings, pseudonyms)
     if not series:
         mend = "name the folder that holds the site's DICOM files"
         raise Refusal(ExitCode.ARCHIVE_EMPTY, "no DICOM file in the archive", where=str(root), mend=mend)
@@ -170,7 +155,10 @@ class _Scan:
         )
         answers = self._reader.headers(unsure)
         for place, at in zip(places, looked, strict=True):
-            yield self._bounded(self._found(listing, place, next(answers) if isinstance(at, Unsure) else at))
+            if isinstance(at, FileFindings):
+                yield at
+            else:
+                yield self._bounded(self._found(listing, place, next(answers) if isinstance(at, Unsure) else at))
 
     def _bounded(self, file: FileFindings) -> FileFindings:
         """A file as it is, or as one object that is not told apart by frame if the archive holds too many frames."""
@@ -192,7 +180,7 @@ class _Scan:
         ]
         return FileFindings(len(pairs), [owner for owner, _ in pairs], [header for _, header in pairs])
 
-    def _looked_at(self, descriptor: int, names: Sequence[str]) -> list[ImageHeader | Unsure | Fault | None]:
+    def _looked_at(self, descriptor: int, names: Sequence[str]) -> list[_Seen]:
         look = partial(self._look, descriptor)
         waits = _waits()
         looked = [look(name) for name in names[:PROBED_FILES]]
@@ -202,11 +190,14 @@ class _Scan:
                 return [*looked, *pool.map(look, rest)]
         return [*looked, *map(look, rest)]
 
-    def _look(self, folder: int, name: str) -> ImageHeader | Unsure | Fault | None:
+    def _look(self, folder: int, name: str) -> _Seen:
         try:
             descriptor, size_bytes = open_file(name, folder)
             try:
-                return self._glance.at(descriptor, size_bytes)
+                header = self._glance.at(descriptor, size_bytes)
+                if header is None and is_packed(os.pread(descriptor, PACKED_BYTES, 0)):
+                    return _PACKED
+                return header
             finally:
                 os.close(descriptor)
         except OSError:
@@ -216,21 +207,6 @@ class _Scan:
 def _waits() -> int:
     """How often this thread had to wait, which in reading files means for the storage."""
     return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
-
-
-def _series(findings: Sequence[FolderFindings], pseudonyms: Pseudonyms) -> tuple[Series, ...]:
-    found: dict[str, list[SliceHeader]] = defaultdict(list)
-    patients: dict[str, str] = {}
-    for folder in findings:
-        start = 0
-        for (series, patient), run in groupby(folder.owners):
-            end = start + sum(1 for _ in run)
-            found[series].extend(folder.slices[start:end])
-            patients.setdefault(series, patient)
-            start = end
-    damaged = {pseudonyms.of("folder", str(folder.folder)) for folder in findings if min(folder.counts) < 0}
-    readable = [Series(name, patients[name], tuple(slices)) for name, slices in sorted(found.items())]
-    return (*readable, *(Series(name, name, (), unreadable=True) for name in sorted(damaged)))
 
 
 def _may_enter(folder: Path) -> bool:

@@ -14,18 +14,28 @@ from functools import cached_property
 from itertools import accumulate
 from operator import add
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from client.archive.index_file import HASH_BYTES, NO_NUMBER, Columns, FolderFindings, Kind, read_index, write_index
+from client.archive.index_file import (
+    HASH_BYTES,
+    NO_NUMBER,
+    NO_TIME,
+    Columns,
+    FolderFindings,
+    Kind,
+    read_index,
+    write_index,
+)
 from client.archive.pseudonym import Pseudonyms
 from client.archive.slice_header import Owner, SliceHeader, Vector
 
 # A file that was changed less than this before it was listed could change again within the same tick of its clock.
 SETTLED_NS = 100_000_000
 UNSETTLED = bytes(HASH_BYTES)
-DAMAGED, UNREAD = -1, -2
+DAMAGED, UNREAD, PACKED = -1, -2, -3
 
 
 @final
@@ -69,7 +79,7 @@ class FileFindings:
     """What one file holds.
 
     Attributes:
-        count: slices, ``DAMAGED``, or ``UNREAD`` if it could not be read this time.
+        count: slices, ``DAMAGED``, ``PACKED``, or ``UNREAD`` if it could not be read this time.
         owners: pseudonyms of series and patient of each slice.
         slices: the headers.
         is_whole: whether no frame was left out.
@@ -184,8 +194,10 @@ class _Kept:
         self._kinds: list[int] = columns["slice_kind"].tolist()
         self._instances = columns["slice_instance"].tobytes().hex(" ", HASH_BYTES).split()
         self._positions: list[Vector] = list(zip(*columns["slice_position"].T.tolist(), strict=True))
-        self._numbers = [None if number == NO_NUMBER else number for number in columns["slice_number"].tolist()]
+        self._numbers = _present(columns["slice_number"], NO_NUMBER)
         self._frames: list[int] = columns["slice_frame"].tolist()
+        self._acquisitions = _present(columns["slice_acquisition"], NO_NUMBER)
+        self._acquired_s = _present(columns["slice_acquired"], NO_TIME)
 
     @cached_property
     def places(self) -> dict[bytes, int]:
@@ -218,7 +230,8 @@ class _Kept:
             modified_ns = [modified_ns[place] for place in places]
         folders = [listing.folder] * len(names)
         said = (self._instances[part], positions, self._numbers[part], self._frames[part])
-        own = zip(folders, names, sizes_bytes, modified_ns, *said, strict=True)
+        acquired = (self._acquisitions[part], self._acquired_s[part])
+        own = zip(folders, names, sizes_bytes, modified_ns, *said, *acquired, strict=True)
         headers = list(map(SliceHeader._make, map(add, own, map(self._shared.__getitem__, kinds))))
         return list(map(self._owners.__getitem__, kinds)), headers
 
@@ -226,6 +239,12 @@ class _Kept:
 def frames_beyond(counts: Sequence[int]) -> int:
     """How many frames files hold beyond one each."""
     return sum(count - 1 for count in counts if count > 1)
+
+
+def _present(column: NDArray[Any], absent: float) -> list[Any]:
+    """Values of a column, None in place of the one that stands for an absent value."""
+    values: list[Any] = column.tolist()
+    return [None if value == absent else value for value in values] if (column == absent).any() else values
 
 
 def _split(hashes: bytes) -> Iterator[bytes]:

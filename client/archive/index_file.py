@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 import client.dicom
+import client.header
 from client.archive.slice_header import Owner, SliceHeader, Vector
 from client.dicom import DECODERS, decodable
 from common.files import make_folder, write_atomic
@@ -27,8 +28,9 @@ HASH_BYTES = 16
 MAXIMUM_INDEX_BYTES = 1 << 31
 _MAGIC = b"tomoray archive index\n"
 _SEAL_BYTES = 32
-_OWN_FIELDS: Final = 8
+_OWN_FIELDS: Final = 10
 NO_NUMBER = int(np.iinfo(np.int32).min)
+NO_TIME = -1.0
 _NOWHERE = (0.0, 0.0, 0.0)
 _PREFIXES = ("folder", "file", "slice")
 # Columns by name: type of the values, and how many there are in a row.
@@ -43,6 +45,8 @@ _COLUMNS: dict[str, tuple[type[np.generic], int]] = {
     "slice_position": (np.float64, 3),
     "slice_number": (np.int32, 0),
     "slice_frame": (np.int32, 0),
+    "slice_acquisition": (np.int32, 0),
+    "slice_acquired": (np.float64, 0),
     "kinds": (np.uint8, 0),
 }
 
@@ -51,7 +55,8 @@ Words = tuple[str, ...]
 Value = float | None
 Whole = int | None
 Shared = tuple[
-    str, bool, str, Words, str, int, int, int, Vector, Vector, Value, Value, Value, Whole, Whole, Value, Value, bool
+    str, bool, str, Words, str, int, int, int, Vector, Vector, Value, Value, Value, Whole, Whole, Value, Value, bool,
+    bool, bool, str, str,
 ]  # fmt: skip
 
 
@@ -65,7 +70,7 @@ class FolderFindings:
         key: keyed hash of where the folder lies in the archive.
         state: keyed hash of its listing; zeros if a change may have gone unnoticed.
         file_keys: keyed hashes of the files, one after the other, likewise.
-        counts: slices of each file; negative for one that cannot be read.
+        counts: slices of each file; negative for one that cannot be read, or is packed.
         owners: pseudonyms of series and patient of each slice.
         slices: in the order of the files.
     """
@@ -86,7 +91,7 @@ class Kind(NamedTuple):
     Attributes:
         owner: pseudonyms of series and patient.
         position: the position, if it has not three numbers.
-        shared: fields of a slice header from SOP class to contrast.
+        shared: fields of a slice header from SOP class on.
     """
 
     owner: Owner
@@ -142,10 +147,11 @@ def _seal(body: bytes, key: bytes) -> bytes:
 @lru_cache(maxsize=1)
 def _reading_code() -> bytes:
     """SHA-256 of what decides how a file is told: our code, pydicom's version, and what can be decoded here."""
-    wing, here = Path(str(client.dicom.__file__)).parent, Path(__file__).parent
-    names = ("discovery", "folders", "index", "index_file", "pseudonym", "slice_header")
+    wings, here = (client.dicom, client.header), Path(__file__).parent
+    read = [path for wing in wings for path in sorted(Path(str(wing.__file__)).parent.glob("*.py"))]
+    names = ("discovery", "folders", "index", "index_file", "packed", "pseudonym", "slice_header", "vocabulary")
     digest = hashlib.sha256(version("pydicom").encode())
-    for path in (*sorted(wing.glob("*.py")), *(here / f"{name}.py" for name in names)):
+    for path in (*read, *(here / f"{name}.py" for name in names)):
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     digest.update(bytes(decodable(syntax) for syntax in DECODERS))
     return digest.digest()
@@ -166,6 +172,8 @@ def _columns(findings: Sequence[FolderFindings]) -> Columns:
         "slice_position": [header.position if len(header.position) == 3 else _NOWHERE for header in slices],
         "slice_number": [NO_NUMBER if header.number is None else header.number for header in slices],
         "slice_frame": [header.frame for header in slices],
+        "slice_acquisition": [NO_NUMBER if header.acquisition is None else header.acquisition for header in slices],
+        "slice_acquired": [NO_TIME if header.acquired_s is None else header.acquired_s for header in slices],
         "kinds": b"",
     }
     values["kinds"] = json.dumps(list(kinds)).encode()

@@ -11,6 +11,7 @@ from client.archive.pseudonym import Pseudonyms
 from client.archive.vocabulary import image_type, modality, storage, vendor
 from client.dicom import ImageHeader, decodable
 
+SECONDS_A_DAY = 86_400.0
 Owner = tuple[str, str]
 Vector = tuple[float, ...]
 
@@ -29,7 +30,9 @@ class SliceHeader(NamedTuple):
         position: centre of the first pixel in mm, LPS (0020,0032); empty if absent.
         number: instance number, or of a frame its place among the frames counted from 1; None if absent.
         frame: index of this slice among the frames of its object.
-        sop_class: DICOM SOP Class UID if it stores CT images, else ``OTHER``.
+        acquisition: acquisition number, None if absent.
+        acquired_s: seconds of the acquisition after a moment that the site's secret decides; None if absent.
+        sop_class: DICOM SOP Class UID if it stores CT images or cone-beam ones, else ``OTHER``.
         decodable: whether this installation can decode the transfer syntax.
         modality: ``CT`` or ``OTHER``.
         image_type: upper case, ``OTHER`` in place of words that no verdict depends on.
@@ -45,6 +48,10 @@ class SliceHeader(NamedTuple):
         tilt_deg: the gantry's tilt as stated, its sign the vendor's own; None if absent.
         kvp: tube voltage, None if absent.
         contrast: whether a contrast agent was given.
+        computed: whether the image is computed from others: a reformat, a projection, a map.
+        hounsfield: whether values are HU as far as the header says.
+        study: pseudonym of the study.
+        frame_of_reference: pseudonym of what positions are relative to; empty if absent.
     """
 
     folder: Path
@@ -55,6 +62,8 @@ class SliceHeader(NamedTuple):
     position: Vector
     number: int | None
     frame: int
+    acquisition: int | None
+    acquired_s: float | None
     sop_class: str
     decodable: bool
     modality: str
@@ -73,6 +82,10 @@ class SliceHeader(NamedTuple):
     tilt_deg: float | None
     kvp: float | None
     contrast: bool
+    computed: bool
+    hounsfield: bool
+    study: str
+    frame_of_reference: str
 
     def __repr__(self) -> str:
         shown = zip(self._fields[2:], self[2:], strict=True)
@@ -86,19 +99,27 @@ class SliceHeader(NamedTuple):
     @property
     def has_geometry(self) -> bool:
         """Whether position, orthonormal orientation, spacing and size are all there and possible."""
-        if (len(self.orientation), len(self.position), len(self.pixel_spacing_mm)) != (6, 3, 2):
-            return False
-        row, column = self.orientation[:3], self.orientation[3:]
-        unit = all(abs(math.hypot(*direction) - 1) < 1e-2 for direction in (row, column))
-        square = abs(sum(a * b for a, b in zip(row, column, strict=True))) < 1e-2
-        possible = all(0.05 <= spacing <= 10 for spacing in self.pixel_spacing_mm)
-        return unit and square and possible and self.rows >= 32 and self.columns >= 32
+        return len(self.position) == 3 and _is_possible(
+            self.orientation, self.pixel_spacing_mm, self.rows, self.columns
+        )
 
     @property
     def matrix(self) -> tuple[int, int, float, float]:
-        """Rows, columns and pixel spacing: equal for slices that stack."""
+        """Rows, columns and pixel spacing: about equal for slices that stack."""
         row_mm, column_mm = self.pixel_spacing_mm
         return self.rows, self.columns, round(row_mm, 4), round(column_mm, 4)
+
+
+@lru_cache(maxsize=1024)
+def _is_possible(orientation: Vector, pixel_spacing_mm: Vector, rows: int, columns: int) -> bool:
+    """Whether what the slices of a series share of their geometry is all there and possible."""
+    if (len(orientation), len(pixel_spacing_mm)) != (6, 2):
+        return False
+    row, column = orientation[:3], orientation[3:]
+    unit = all(abs(math.hypot(*direction) - 1) < 1e-2 for direction in (row, column))
+    square = abs(sum(a * b for a, b in zip(row, column, strict=True))) < 1e-2
+    possible = all(0.05 <= spacing <= 10 for spacing in pixel_spacing_mm)
+    return unit and square and possible and rows >= 32 and columns >= 32
 
 
 def slice_header(
@@ -106,7 +127,8 @@ def slice_header(
 ) -> tuple[Owner, SliceHeader]:
     """Pseudonyms of series and patient, and the header with pseudonyms in place of every identifier.
 
-    A patient without an identifier is known by the study, and without that by the series.
+    A patient without an identifier is known by the study, and without that by the series; a series without one by the
+    study.
 
     Args:
         image: what the file says.
@@ -114,6 +136,9 @@ def slice_header(
         size_bytes, modified_ns: its state before it was read.
         pseudonyms: the site's pseudonyms.
     """
+    owner, study, frame_of_reference, shift_s = _names(
+        pseudonyms, image.series, image.study, image.patient_id, image.issuer, image.frame_of_reference
+    )
     header = SliceHeader(
         folder=folder,
         name=name,
@@ -141,11 +166,24 @@ def slice_header(
         contrast=image.contrast,
         number=image.number,
         frame=image.frame,
+        acquisition=image.acquisition,
+        acquired_s=None if image.acquired_s is None else (image.acquired_s + shift_s) % SECONDS_A_DAY,
+        computed=image.computed,
+        hounsfield=image.hounsfield,
+        study=study,
+        frame_of_reference=frame_of_reference,
     )
-    return _owner(pseudonyms, image.series, image.study, image.patient_id, image.issuer), header
+    return owner, header
 
 
 @lru_cache(maxsize=1024)
-def _owner(pseudonyms: Pseudonyms, series: str, study: str, patient_id: str, issuer: str) -> Owner:
-    named = ("patient", patient_id, issuer) if patient_id else ("study", study or series)
-    return pseudonyms.of("series", series), pseudonyms.of(*named)
+def _names(
+    pseudonyms: Pseudonyms, series: str, study: str, patient_id: str, issuer: str, frame_of_reference: str
+) -> tuple[Owner, str, str, float]:
+    """Series and patient, the study, the frame of reference, and what hides the times of the study's acquisitions."""
+    named = ("series", series) if series else ("series without identifier", study)
+    known = pseudonyms.of("study", study or series)
+    patient = pseudonyms.of("patient", patient_id, issuer) if patient_id else known
+    frame = frame_of_reference and pseudonyms.of("frame of reference", frame_of_reference)
+    shift_s = float(int(pseudonyms.of("clock", study or series)[:8], 16) % SECONDS_A_DAY)
+    return (pseudonyms.of(*named), patient), known, frame, shift_s

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from client.archive.repeats import Twins, has_duplicate_numbers, twins_of, without_copies, without_watched
 from client.archive.slice_header import SliceHeader
+from client.archive.stacks import along_normal
 from client.archive.verdict_codes import VerdictCode
 from common.study import CohortSettings
 
 MINIMUM_SLICES = 10
 MAXIMUM_TILT_DEG = 35.0
-SAME_POSITION_MM = 0.05
 GAP_RATIO = 1.6
-SAME_ORIENTATION = 1e-3
 
 
 @final
@@ -28,11 +27,14 @@ class Plan:
     """The slices of a series that headers allow, ordered along the normal.
 
     Attributes:
-        slices: slices to decode, localizers and copies left out.
+        slices: slices to decode, strays and copies left out, with one orientation and pixel spacing.
         spacing_mm: mean distance between neighbouring slices along the normal.
         coverage_mm: scanned length along the normal, half a slice beyond each end slice.
         tilt_deg: angle of the slices from axial about the patient's left, positive where the front is higher.
         steps_mm: least and greatest distance between neighbouring slices.
+        twins: slices, each with another of its place, whose pixels must turn out to be the same.
+        refuted: the verdict if they do not.
+        set_aside: images of the series that are not used, by why.
     """
 
     slices: tuple[SliceHeader, ...]
@@ -40,58 +42,56 @@ class Plan:
     coverage_mm: float
     tilt_deg: float
     steps_mm: tuple[float, float]
+    twins: Twins = ()
+    refuted: VerdictCode = VerdictCode.REPEATED_ACQUISITIONS
+    set_aside: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def read(self) -> tuple[SliceHeader, ...]:
+        """Every slice whose pixels are looked at: those to decode, then the twins."""
+        return *self.slices, *(twin for _, twin in self.twins)
 
 
 def plan_slices(images: Iterable[SliceHeader], limits: CohortSettings) -> Plan | VerdictCode:
-    """The plan for CT images that can each be decoded, or why they make no stack."""
-    kept = _without_copies(images)
+    """The plan for CT images that are alike and can each be decoded, or why they make no stack."""
+    kept = _levelled(without_copies(images))
     if len(kept) < MINIMUM_SLICES:
         return VerdictCode.TOO_FEW_SLICES
-    orientations = np.array([header.orientation for header in kept])
-    if np.ptp(orientations, axis=0).max() > SAME_ORIENTATION:
-        return VerdictCode.MIXED_ORIENTATION
-    if any(header.matrix != kept[0].matrix for header in kept):
-        return VerdictCode.MIXED_SIZE
-    normal = np.cross(orientations[0, :3], orientations[0, 3:])
+    turn = kept[0].orientation
+    normal = np.cross(turn[:3], turn[3:])
     if math.degrees(math.acos(min(1.0, abs(normal[2])))) > MAXIMUM_TILT_DEG:
         return VerdictCode.TILT_BEYOND_LIMITS
+    places = along_normal(kept)
+    order = np.argsort(places, kind="stable")
+    kept = without_watched([kept[index] for index in order], places[order])
+    kept, twins, refuted = twins_of(kept, np.diff(along_normal(kept)))
+    if len(kept) < MINIMUM_SLICES:
+        return refuted if twins else VerdictCode.TOO_FEW_SLICES
+    if has_duplicate_numbers(kept):
+        return refuted if twins else VerdictCode.DUPLICATE_NUMBERS
     origins = np.array([header.position for header in kept])
-    order = np.argsort(origins @ normal, kind="stable")
-    kept, origins = [kept[index] for index in order], origins[order]
     steps = np.diff(origins @ normal)
-    fault = _repetition(kept, steps)
-    if fault is not None:
-        return fault
     # A block that lies elsewhere is held against its images; what shifts throughout lies too far from axial.
     if np.median(_sideways_mm(origins, normal)) > np.median(steps):
-        return VerdictCode.TILT_BEYOND_LIMITS
-    tilt_deg = -_wrapped(math.degrees(math.atan2(orientations[0, 5], orientations[0, 4])))
-    return _spaced(tuple(kept), steps, tilt_deg, limits)
+        return refuted if twins else VerdictCode.TILT_BEYOND_LIMITS
+    tilt_deg = -_wrapped(math.degrees(math.atan2(turn[5], turn[4])))
+    plan = _spaced(tuple(kept), steps, tilt_deg, limits)
+    if isinstance(plan, VerdictCode):
+        return refuted if twins else plan
+    return replace(plan, twins=twins, refuted=refuted)
 
 
-def _without_copies(images: Iterable[SliceHeader]) -> list[SliceHeader]:
-    """One header per slice: the same file found twice counts once."""
-    kept: dict[object, SliceHeader] = {}
-    for header in images:
-        kept.setdefault((header.instance, header.frame, header.size_bytes, header.position), header)
-    return list(kept.values())
-
-
-def _repetition(images: list[SliceHeader], steps: NDArray[np.float64]) -> VerdictCode | None:
-    """What occurs twice that must not: places of slices, then their identifiers and numbers."""
-    places = np.concatenate([[0], np.cumsum(steps >= SAME_POSITION_MM)])
-    at_each = np.bincount(places)
-    if at_each.min() > 1:
-        return VerdictCode.REPEATED_ACQUISITIONS
-    if at_each.max() > 1:
-        return VerdictCode.DUPLICATE_SLICES
-    slices = Counter((header.instance, header.frame) for header in images)
-    objects = Counter(header.instance for header in images)
-    # Frames are numbered within their object; numbers that are all the same number nothing.
-    numbers = Counter(header.number for header in images if header.number is not None and objects[header.instance] == 1)
-    if max(slices.values()) > 1 or (len(numbers) > 1 and max(numbers.values()) > 1):
-        return VerdictCode.DUPLICATE_NUMBERS
-    return None
+def _levelled(images: Sequence[SliceHeader]) -> list[SliceHeader]:
+    """Headers with one orientation and spacing, where those of single slices jitter about them."""
+    if len({(header.orientation, header.pixel_spacing_mm) for header in images}) <= 1:
+        return list(images)
+    row, column = np.mean([header.orientation for header in images], axis=0).reshape(2, 3)
+    row /= np.linalg.norm(row)
+    column -= (column @ row) * row
+    column /= np.linalg.norm(column)
+    spacing = tuple(float(value) for value in np.median([header.pixel_spacing_mm for header in images], axis=0))
+    turn = tuple(float(value) for value in (*row, *column))
+    return [header._replace(orientation=turn, pixel_spacing_mm=spacing) for header in images]
 
 
 def _spaced(

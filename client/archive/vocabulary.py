@@ -8,6 +8,8 @@ OTHER = "OTHER"
 CT_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
 # CT, Enhanced CT and Legacy Converted Enhanced CT Image Storage.
 CT_STORAGES = frozenset({CT_STORAGE, f"{CT_STORAGE}.1", f"{CT_STORAGE}.2"})
+# X-Ray 3D Angiographic and X-Ray 3D Craniofacial Image Storage.
+CONE_BEAM_STORAGES = frozenset(f"1.2.840.10008.5.1.4.1.1.13.1.{kind}" for kind in (1, 2))
 LOCALIZER_WORDS = frozenset({"LOCALIZER", "LOCALISER", "SCOUT", "SURVIEW", "TOPOGRAM", "SCANOGRAM", "SCOUTVIEW"})
 _IMAGE_TYPE_WORDS = LOCALIZER_WORDS | {"ORIGINAL", "DERIVED", "PRIMARY", "SECONDARY", "AXIAL"}
 _VENDORS = {
@@ -36,8 +38,8 @@ def vendor(manufacturer: str) -> str:
 
 
 def storage(sop_class: str) -> str:
-    """A SOP Class UID (0008,0016) if it stores CT images, or ``OTHER``."""
-    return sop_class if sop_class in CT_STORAGES else OTHER
+    """A SOP Class UID (0008,0016) if it stores CT images or cone-beam ones, or ``OTHER``."""
+    return sop_class if sop_class in CT_STORAGES or sop_class in CONE_BEAM_STORAGES else OTHER
 
 
 def modality(stored: str) -> str:

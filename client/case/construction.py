@@ -16,10 +16,12 @@ from client.case.body import Body, find_body
 from client.case.case import Case, CaseFacts
 from client.case.decoding import SliceStack, UnreadablePixels, Volume, averaged, block_mean, decode_stack
 from client.case.drr import drr_pair
+from client.case.interleaving import alternates
 from client.case.native_drr import native_drr_pair
 from client.case.placement import judge_placement
 from client.case.provenance import Provenance, Step
 from client.case.stack_geometry import StackGeometry, stack_geometry
+from client.case.twins import are_copies
 from client.case.volume import Pose, fine_factor, fine_grid, resample
 from common.errors import Refusal
 from common.geometry import Geometry, Grid, expect_outside
@@ -54,6 +56,10 @@ def construct_case(plan: Plan, patient: str, recipe: Recipe) -> Case | VerdictCo
     Raises:
         Refusal: ``GEOMETRY_INVALID`` if the study's geometry does not suit its grid.
     """
+    if not are_copies(plan):
+        return plan.refuted
+    if alternates(plan):
+        return VerdictCode.INTERLEAVED_SCANS
     fine = fine_grid(recipe.grid)
     body = _body(plan, fine.voxel_mm if recipe.radiograph.resolution == "grid" else None)
     if isinstance(body, VerdictCode):

@@ -3,13 +3,14 @@
 from client.cohort.building import CohortProgress
 from client.cohort.counts import CohortCounts, cohort_counts, kvp_band, spacing_band
 from client.cohort.examination import SECRET_NAME, CaseFile, Cohort, Findings, build_cohort, examine
-from client.cohort.verdict_wording import MENDS, REASONS, SeriesVerdict
+from client.cohort.verdict_wording import MENDS, REASONS, SET_ASIDE, SeriesVerdict
 from client.cohort.whereabouts import whereabouts
 
 __all__ = [
     "MENDS",
     "REASONS",
     "SECRET_NAME",
+    "SET_ASIDE",
     "CaseFile",
     "Cohort",
     "CohortCounts",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -27,15 +27,38 @@ WORKER_BYTES = 2 << 30
 @final
 @dataclass(frozen=True)
 class Candidate:
-    """A series that its headers make eligible."""
+    """A stack of a series that its headers make eligible.
+
+    Attributes:
+        series: the series.
+        plan: the stack.
+        patient: pseudonym of the patient, or of the study that stands for one.
+        place: of the stack among those of its series, best first.
+    """
 
     series: Series
     plan: Plan
+    patient: str
+    place: int = 0
 
     @property
-    def preference(self) -> tuple[float, int, str]:
-        """Sorts a patient's series, best first: finer mean spacing, then more slices, then by pseudonym."""
-        return round(self.plan.spacing_mm, 3), -len(self.plan.slices), self.series.series
+    def preference(self) -> tuple[float, int, str, int]:
+        """Sorts a patient's stacks, best first: finer mean spacing, then more slices, then by pseudonym."""
+        return round(self.plan.spacing_mm, 3), -len(self.plan.slices), self.series.series, self.place
+
+    @property
+    def study(self) -> str:
+        """Pseudonym of the study."""
+        return self.plan.slices[0].study
+
+
+@final
+@dataclass(frozen=True)
+class Used:
+    """A case, and the stack it was made from."""
+
+    case_path: Path
+    candidate: Candidate
 
 
 @final
@@ -61,44 +84,50 @@ def construct_all(
     verdicts: dict[str, VerdictCode],
     progress: Callable[[CohortProgress], None] | None,
     workers: int | None,
-) -> dict[str, Path]:
+    kept: Iterable[Outcome] = (),
+) -> dict[str, Used]:
     """Case files by patient; fills in the verdicts of the candidates.
+
+    A series of several stacks is accepted if one of them is; else its verdict is that of its best one.
 
     Args:
         store: where cases are kept.
-        candidates: eligible series by patient.
+        candidates: eligible stacks by patient.
         verdicts: by series; added to.
         progress: called after each patient.
         workers: processes side by side; None takes as many as pay and the machine holds.
+        kept: outcomes that were needed before, and stay.
 
     Raises:
         Refusal: ``DISK_FULL``, ``DISK_UNWRITABLE``, ``GEOMETRY_INVALID`` or ``CHILD_FAILED``.
     """
-    used: dict[str, Path] = {}
+    used: dict[str, Used] = {}
     contents: set[str] = set()
-    kept: list[Outcome] = []
+    kept = list(kept)
     queues = [sorted(candidates[patient], key=lambda candidate: candidate.preference) for patient in sorted(candidates)]
-    for done, (queue, outcomes) in enumerate(zip(queues, _outcomes(store, queues, workers), strict=True), start=1):
+    for done, (queue, outcomes) in enumerate(zip(queues, outcomes_of(store, queues, workers), strict=True), start=1):
         for candidate, outcome in zip(queue, outcomes, strict=False):
-            verdicts[candidate.series.series] = outcome.code
             kept.append(outcome)
+            name, code = candidate.series.series, outcome.code
             if outcome.case_path is None:
-                continue
-            if outcome.content in contents:
-                verdicts[candidate.series.series] = VerdictCode.DUPLICATE_CONTENT
+                verdicts.setdefault(name, code)
+            elif outcome.content in contents:
+                verdicts[name] = VerdictCode.DUPLICATE_CONTENT
             else:
                 contents.add(outcome.content)
-                used[candidate.series.patient] = outcome.case_path
+                verdicts[name] = code
+                used[candidate.patient] = Used(outcome.case_path, candidate)
         for candidate in queue[len(outcomes) :]:
-            verdicts[candidate.series.series] = VerdictCode.DUPLICATE_OF_PATIENT
+            if verdicts.get(candidate.series.series) is not VerdictCode.ACCEPTED:
+                verdicts[candidate.series.series] = VerdictCode.DUPLICATE_OF_PATIENT
         if progress is not None:
             progress(CohortProgress(done, len(queues), len(used)))
     store.prune(kept)
     return used
 
 
-def _outcomes(store: CaseStore, queues: list[list[Candidate]], workers: int | None) -> Iterator[list[Outcome]]:
-    """The outcomes of each patient's series, in order."""
+def outcomes_of(store: CaseStore, queues: list[list[Candidate]], workers: int | None) -> Iterator[list[Outcome]]:
+    """The outcomes of each queue of stacks, in order, up to the first that is accepted."""
     known = [_remembered(store, queue) for queue in queues]
     pending = [queue for queue, outcomes in zip(queues, known, strict=True) if outcomes is None]
     with _mapping(min(workers or _worthwhile(len(pending)), len(pending))) as apply:
@@ -117,7 +146,7 @@ def _remembered(store: CaseStore, queue: Sequence[Candidate]) -> list[Outcome] |
     """A patient's outcomes if all that are needed are known at a glance."""
     outcomes: list[Outcome] = []
     for candidate in queue:
-        outcome = store.remembered(candidate.plan, candidate.series.patient)
+        outcome = store.remembered(candidate.plan, candidate.patient)
         if outcome is None:
             return None
         outcomes.append(outcome)
@@ -130,7 +159,7 @@ def _patient_outcomes(store: CaseStore, queue: Sequence[Candidate]) -> list[Outc
     """Outcomes of a patient's series, in order of preference, up to the first that is accepted."""
     outcomes: list[Outcome] = []
     for candidate in queue:
-        outcomes.append(store.outcome(candidate.plan, candidate.series.patient))
+        outcomes.append(store.outcome(candidate.plan, candidate.patient))
         if outcomes[-1].case_path is not None:
             break
     return outcomes

@@ -48,7 +48,7 @@ def plan_sha256(plan: Plan) -> str:
     for header in plan.slices:
         kind = shared.setdefault(header[_SHARED:], len(shared))
         digest.update(f"{kind} {header[_OWN:_SHARED]}\n".encode())
-    spaced = (plan.spacing_mm, plan.coverage_mm, plan.tilt_deg, plan.steps_mm)
+    spaced = (plan.spacing_mm, plan.coverage_mm, plan.tilt_deg, plan.steps_mm, len(plan.twins), plan.refuted)
     digest.update(f"{list(shared)} {spaced}".encode())
     return digest.hexdigest()
 

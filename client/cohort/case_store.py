@@ -110,7 +110,7 @@ class CaseStore:
         known = self.remembered(plan, patient)
         if known is not None:
             return known
-        digest = bytes_sha256(plan.slices)
+        digest = bytes_sha256(plan.read)
         if digest is None:
             return Outcome(VerdictCode.UNREADABLE, "", None, ())
         key = self.pseudonyms.of("case", patient, digest, plan_sha256(plan))
@@ -157,7 +157,7 @@ class CaseStore:
         return Outcome(verdict.code, verdict.content, self._case_path(key) if verdict.content else None, files)
 
     def _glance_path(self, plan: Plan, patient: str) -> Path:
-        facts = (f"{item.instance} {item.frame} {item.size_bytes} {item.modified_ns}" for item in plan.slices)
+        facts = (f"{item.instance} {item.frame} {item.size_bytes} {item.modified_ns}" for item in plan.read)
         return self.folder / f"{self.pseudonyms.of('glance', patient, plan_sha256(plan), *facts)}.glance.json"
 
     def _case_path(self, key: str) -> Path:

@@ -46,6 +46,8 @@ class CohortCounts(_Section):
             by subtraction is ``withheld``.
         enough: whether the cohort reaches the study's minimum.
         flow: series.
+        set_aside: images that were left out of the series used, by why.
+        known_by_study: cases whose patients are known by their studies alone.
         scanners, kvp, slice_spacing: cases by vendor, tube voltage and mean distance between slices.
     """
 
@@ -56,6 +58,8 @@ class CohortCounts(_Section):
     minimum_cases: int
     enough: bool
     flow: FlowCounts
+    set_aside: dict[Label, Shown]
+    known_by_study: Shown
     scanners: dict[Label, Shown]
     kvp: dict[Label, Shown]
     slice_spacing: dict[Label, Shown]
@@ -82,6 +86,8 @@ def cohort_counts(findings: Findings, facts: Iterable[CaseFacts]) -> CohortCount
         minimum_cases=least,
         enough=flow.used >= study.cohort.minimum_cases,
         flow=FlowCounts(excluded=excluded, **totals),
+        set_aside=withheld(findings.set_aside, least),
+        known_by_study=_part(findings.by_study, flow.used, least),
         scanners=withheld(Counter(item.manufacturer for item in known), least),
         kvp=withheld(Counter(kvp_band(item.kvp) for item in known), least),
         slice_spacing=withheld(Counter(spacing_band(item.slice_mm) for item in known), least),
@@ -111,6 +117,11 @@ def kvp_band(kvp: float | None) -> str:
 def spacing_band(slice_mm: float) -> str:
     """The band of a mean distance between slices."""
     return next((label for below, label in SPACING_BANDS if slice_mm < below), "4 mm and more")
+
+
+def _part(count: int, whole: int, least: int) -> Shown:
+    """A count that is part of another one which is shown."""
+    return WITHHELD if 0 < whole - count < least <= count else _shown(count, least)
 
 
 def _shown(count: int, least: int) -> Shown:

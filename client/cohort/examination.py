@@ -6,16 +6,18 @@ import fcntl
 import os
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import final
 
-from client.archive import Plan, Series, VerdictCode, discover, judge_headers, site_pseudonyms
+from client.archive import Series, VerdictCode, discover, judge_series, site_pseudonyms
 from client.case import Case, Recipe
 from client.cohort.building import Candidate, CohortProgress, construct_all
 from client.cohort.case_store import CaseStore
+from client.cohort.identity import by_identity
+from client.cohort.likeness import may_be_one, skull_pattern
 from client.cohort.split import split_patients
 from client.cohort.verdict_wording import SeriesVerdict
 from common.errors import ExitCode, Refusal
@@ -32,6 +34,7 @@ LOCK_NAME = "cohort.lock"
 # Storage that keeps a reader waiting, such as a network share, is read by this many threads.
 READING_THREADS = 8
 REPORTS_A_SECOND = 5
+_REFUTED = frozenset({VerdictCode.REPEATED_ACQUISITIONS, VerdictCode.DUPLICATE_SLICES})
 
 
 @final
@@ -41,13 +44,15 @@ class CaseFile:
 
     Attributes:
         path: the case file.
-        pseudonym: the patient's pseudonym.
+        pseudonym: the patient's pseudonym, or that of the study that stands for one.
         study: the study it was made for.
+        is_by_study: whether the patient is known by the study alone.
     """
 
     path: Path
     pseudonym: str
     study: Study
+    is_by_study: bool = False
 
     def load(self) -> Case:
         """The case, its arrays mapped from the file: many cases take no more memory than what is looked at.
@@ -68,12 +73,19 @@ class Findings:
         cases: accepted cases, one per patient, in the order of their pseudonyms.
         flow: series found → eligible by their headers → used, with exclusions by verdict code.
         verdicts: one per series, by pseudonym.
+        set_aside: images of the series used that were left out, by why.
     """
 
     study: Study
     cases: tuple[CaseFile, ...]
     flow: CohortFlow
     verdicts: tuple[SeriesVerdict, ...]
+    set_aside: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def by_study(self) -> int:
+        """Cases whose patients are known by their studies alone."""
+        return sum(case.is_by_study for case in self.cases)
 
     def require_enough(self, archive: Path) -> None:
         """Refuse a cohort below the study's minimum.
@@ -132,7 +144,13 @@ def build_cohort(
     findings.require_enough(archive)
     pseudonyms = site_pseudonyms(state / SECRET_NAME)
     used = {case.pseudonym: case for case in findings.cases}
-    train, validation = split_patients(make_folder(state / SPLITS_NAME), pseudonyms, study, role, sorted(used))
+    unnamed = {name: case for name, case in used.items() if case.is_by_study}
+
+    def alike() -> list[frozenset[str]]:
+        return may_be_one({name: skull_pattern(case.load(), study.grid.voxel_mm) for name, case in unnamed.items()})
+
+    folder = make_folder(state / SPLITS_NAME)
+    train, validation = split_patients(folder, pseudonyms, study, role, sorted(used), alike)
     return Cohort(
         train=tuple(used[patient] for patient in train),
         validation=tuple(used[patient] for patient in validation),
@@ -150,9 +168,10 @@ def examine(
 ) -> Findings:
     """Find, judge, and prepare every usable head CT of an archive.
 
-    Each patient gives one case: of the eligible series, the first whose content is accepted, in the order of finer mean
-    spacing, then more slices. What was built is reused unless its files, the study's grid, geometry or attenuation, or
-    the code that makes cases changed. A series that cannot be used gets a verdict and never stops the build.
+    Each patient gives one case: of the eligible stacks, the first whose content is accepted, in the order of finer mean
+    spacing, then more slices. Where an identifier names nobody, or evidently several, each study is a patient. What was
+    built is reused unless its files, the study's grid, geometry or attenuation, or the code that makes cases changed. A
+    series that cannot be used gets a verdict and never stops the build.
 
     Args:
         archive: folder of DICOM files; only read.
@@ -172,19 +191,29 @@ def examine(
     verdicts: dict[str, VerdictCode] = {}
     candidates: dict[str, list[Candidate]] = defaultdict(list)
     for series in found:
-        plan = judge_headers(series, study.cohort)
-        if isinstance(plan, Plan):
-            candidates[series.patient].append(Candidate(series, plan))
-        else:
-            verdicts[series.series] = plan
+        judged = judge_series(series, study.cohort)
+        for place, plan in enumerate(judged.plans):
+            candidates[series.patient].append(Candidate(series, plan, series.patient, place))
+        if not judged.plans:
+            verdicts[series.series] = judged.code
     eligible = len(found) - len(verdicts)
     with _alone(state):
-        used = construct_all(store, candidates, verdicts, progress, workers)
+        identified, built = by_identity(store, candidates, study, workers)
+        used = construct_all(store, identified, verdicts, progress, workers, built)
+    patients = {candidate.series.series: candidate.patient for one in identified.values() for candidate in one}
+    # What pixels refute was eligible only as long as slices of one place could be copies.
+    eligible -= sum(verdicts[name] in _REFUTED for name in patients)
     return Findings(
         study=study,
-        cases=tuple(CaseFile(used[patient], patient, study) for patient in sorted(used)),
+        cases=tuple(
+            CaseFile(used[name].case_path, name, study, is_by_study=name == used[name].candidate.study)
+            for name in sorted(used)
+        ),
         flow=_flow(len(found), eligible, verdicts),
-        verdicts=tuple(SeriesVerdict(s.series, s.patient, verdicts[s.series], len(s.slices)) for s in found),
+        verdicts=tuple(
+            SeriesVerdict(s.series, patients.get(s.series, s.patient), verdicts[s.series], len(s.slices)) for s in found
+        ),
+        set_aside=_set_aside(case.candidate for case in used.values()),
     )
 
 
@@ -215,6 +244,13 @@ def _alone(state: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _set_aside(used: Iterable[Candidate]) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for candidate in used:
+        counts.update(candidate.plan.set_aside)
+    return dict(sorted(counts.items()))
 
 
 def _flow(found: int, eligible: int, verdicts: dict[str, VerdictCode]) -> CohortFlow:

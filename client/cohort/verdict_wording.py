@@ -5,14 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import final
 
-from client.archive import MAXIMUM_TILT_DEG, MINIMUM_SLICES, VerdictCode
+from client.archive import COPIES, MAXIMUM_TILT_DEG, MINIMUM_SLICES, VerdictCode
 from client.case import LARGEST_CUT_SHARE
 
 REASONS: dict[VerdictCode, str] = {
     VerdictCode.ACCEPTED: "used as a case",
     VerdictCode.UNREADABLE: "a file of the series is damaged or cannot be read",
+    VerdictCode.ARCHIVE_IN_ARCHIVE: "a packed file (zip, 7z, rar, tar or gzip) lies among the images and is not opened",
     VerdictCode.NOT_CT: "not a CT image",
-    VerdictCode.LOCALIZER_OR_DERIVED: "localizer, secondary capture or derived images",
+    VerdictCode.CONE_BEAM: "cone-beam CT (X-Ray 3D Craniofacial or Angiographic Image), whose values are no true HU",
+    VerdictCode.LOCALIZER_OR_DERIVED: "localizer, secondary capture, or images computed from others",
+    VerdictCode.NOT_HU: "values are said to be no HU of 120 kV: material map, virtual non-contrast, other energy",
+    VerdictCode.MIXED_PATIENTS: "images of several patients carry one series identifier",
     VerdictCode.MULTI_FRAME: "a multi-frame object whose frames say neither place nor scale, or are too many",
     VerdictCode.CONTRAST_ENHANCED: "a contrast agent is named, and the study takes heads without contrast alone",
     VerdictCode.NO_GEOMETRY: "position, orientation, pixel spacing or size is missing or impossible",
@@ -29,6 +33,7 @@ REASONS: dict[VerdictCode, str] = {
     VerdictCode.SLICE_GAPS: "slices are missing",
     VerdictCode.TOO_THICK: "slices lie further apart than the study allows",
     VerdictCode.COVERAGE_TOO_SHORT: "less of the patient was scanned than the study asks for",
+    VerdictCode.INTERLEAVED_SCANS: "slices show two scans in turn, though headers tell of one",
     VerdictCode.HU_IMPLAUSIBLE: "air, brain or bone are far from their HU, e.g. the offset of 1024 is lost or doubled",
     VerdictCode.VALUES_WRAPPED: "values beyond the stored bits came out as others: metal as bone, brain or a hole",
     VerdictCode.ORIENTATION_CONTRADICTS: "the head lies another way round than its orientation and positions say",
@@ -46,7 +51,11 @@ _EXPORT_AGAIN = "export the series again from the PACS"
 _EXPORT_ORIGINAL = "export the scanner's original axial series instead"
 MENDS: dict[VerdictCode, str] = {
     VerdictCode.UNREADABLE: _EXPORT_AGAIN,
+    VerdictCode.ARCHIVE_IN_ARCHIVE: "unpack it into the archive, then remove it",
+    VerdictCode.CONE_BEAM: "add a CT of the same patient, if there is one",
     VerdictCode.LOCALIZER_OR_DERIVED: _EXPORT_ORIGINAL,
+    VerdictCode.NOT_HU: "add the study's conventional or 70 keV series",
+    VerdictCode.MIXED_PATIENTS: "export each patient again from the PACS, and correct the series identifiers",
     VerdictCode.MULTI_FRAME: "export it as classic CT images, or as Enhanced CT with its functional groups",
     VerdictCode.CONTRAST_ENHANCED: "add the patient's series before contrast",
     VerdictCode.NO_GEOMETRY: "export again without a converter or anonymiser that drops geometry",
@@ -62,6 +71,7 @@ MENDS: dict[VerdictCode, str] = {
     VerdictCode.SLICE_GAPS: "export the whole series",
     VerdictCode.TOO_THICK: "add a thinner reconstruction",
     VerdictCode.COVERAGE_TOO_SHORT: "add a series of the whole head",
+    VerdictCode.INTERLEAVED_SCANS: "export each acquisition as a series of its own",
     VerdictCode.HU_IMPLAUSIBLE: "look for a converter that changed pixel values or rescale; export again without it",
     VerdictCode.VALUES_WRAPPED: "export again with 16 bits stored, or in the scanner's extended scale",
     VerdictCode.ORIENTATION_CONTRADICTS: "look at the series and export it again with the position it was scanned in",
@@ -74,6 +84,18 @@ MENDS: dict[VerdictCode, str] = {
     VerdictCode.DUPLICATE_CONTENT: "correct the patient identifiers if they are one patient's",
 }
 """What can be done; a verdict without an entry needs nothing done."""
+
+SET_ASIDE: dict[str, str] = {
+    VerdictCode.NOT_CT.value: "not a CT image",
+    VerdictCode.LOCALIZER_OR_DERIVED.value: "localizer, or computed from other images",
+    VerdictCode.NOT_HU.value: "values are no HU of 120 kV",
+    VerdictCode.NO_GEOMETRY.value: "without a place, as dose pages are",
+    VerdictCode.MIXED_ORIENTATION.value: "turned otherwise, as scouts and reformats are, or of another study",
+    VerdictCode.MIXED_SIZE.value: "of another size or pixel spacing",
+    VerdictCode.REPEATED_ACQUISITIONS.value: "of another scan of the series, or a place watched for contrast",
+    COPIES: "copy of a slice that is used",
+}
+"""Why images of a series that is used are left out."""
 
 
 @final

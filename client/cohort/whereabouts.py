@@ -16,7 +16,7 @@ def whereabouts(archive: Path, state: Path, pseudonym: str) -> tuple[Path, ...]:
     Args:
         archive: folder of DICOM files; only read.
         state: the site's private folder, whose secret made the pseudonym.
-        pseudonym: 32 hex digits of a series, of a patient, or of a folder with damaged files.
+        pseudonym: 32 hex digits of a series, of a patient, or of a folder with damaged or packed files.
 
     Raises:
         Refusal: ``ARCHIVE_EMPTY`` if nothing has this pseudonym, ``ARCHIVE_UNREADABLE``, or ``SETTINGS_INVALID`` if the
@@ -30,12 +30,13 @@ def whereabouts(archive: Path, state: Path, pseudonym: str) -> tuple[Path, ...]:
     folders: set[Path] = set()
     if len(name) == PSEUDONYM_CHARACTERS:
         for series in find_series(archive, state):
-            if name in (series.series, series.patient):
-                folders |= {header.folder for header in series.slices}
+            is_named = name in (series.series, series.patient)
+            folders |= {header.folder for header in series.slices if is_named or name == header.study}
         if not folders:
             pseudonyms = site_pseudonyms(secret)
             walked = (Path(folder) for folder, _, _ in os.walk(archive))
-            folders = {folder for folder in walked if pseudonyms.of("folder", str(folder)) == name}
+            kinds = ("folder", "packed files")
+            folders = {folder for folder in walked if name in {pseudonyms.of(kind, str(folder)) for kind in kinds}}
     if not folders:
         mend = "copy all 32 digits from this site's cohort page; pseudonyms of other state folders differ"
         raise Refusal(ExitCode.ARCHIVE_EMPTY, "nothing in the archive has this pseudonym", where="--whereis", mend=mend)

@@ -9,7 +9,7 @@ from typing import Final, final
 
 from client.archive import VerdictCode
 from client.case import Case, Provenance
-from client.cohort import MENDS, REASONS, Findings
+from client.cohort import MENDS, REASONS, SET_ASIDE, Findings
 from client.cohort_page.charts import STRIP_WIDTH, scanner_bars, strips
 from client.cohort_page.outliers import ROBUST_Z, Standing, standings
 from client.cohort_page.thumbnails import Thumbnail, thumbnails
@@ -62,6 +62,8 @@ def write_cohort_page(path: Path, findings: Findings, cases: Sequence[Case]) -> 
             study=findings.study,
             flow=findings.flow,
             exclusions=list(_exclusions(findings)),
+            set_aside=[(count, SET_ASIDE[why]) for why, count in findings.set_aside.items()],
+            by_study=findings.by_study,
             verdicts=sorted(findings.verdicts, key=lambda verdict: (verdict.code.value, verdict.series)),
             provenance=cases[0].provenance if cases else Provenance(),
             bars=scanner_bars(facts),

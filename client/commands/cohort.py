@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from client.archive import VerdictCode
-from client.cohort import MENDS, REASONS, CohortProgress, Findings, cohort_counts, examine, whereabouts
+from client.cohort import MENDS, REASONS, SET_ASIDE, CohortProgress, Findings, cohort_counts, examine, whereabouts
 from client.cohort_page import write_cohort_page
 from client.pacs import PacsProgress
 from client.settings import SiteSettings
@@ -149,5 +149,9 @@ def _table(findings: Findings) -> Table:
     for code in VerdictCode:
         if count := flow.excluded.get(code.value, 0):
             table.add_row(str(count), f"  excluded: {REASONS[code]}", MENDS.get(code, ""))
+    for why, count in findings.set_aside.items():
+        table.add_row("", f"  set aside in series used: {count} images {SET_ASIDE[why]}")
     table.add_row(f"[bold]{flow.used}[/bold]", f"used; the study needs {findings.study.cohort.minimum_cases}")
+    if findings.by_study:
+        table.add_row(str(findings.by_study), "  of them known by their study", "restore the patients' identifiers")
     return table

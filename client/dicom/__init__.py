@@ -2,7 +2,6 @@
 
 from client.dicom.deidentified import Identity, NotWritable, deidentified
 from client.dicom.glance import UNSURE, HeaderGlance, Unsure
-from client.dicom.header import HEADER_TAGS, DamagedHeader, ImageHeader, image_header
 from client.dicom.limits import ReaderLimits
 from client.dicom.plain_file import MAXIMUM_FILE_BYTES, open_plain
 from client.dicom.questions import Frame, ReadFile
@@ -10,6 +9,7 @@ from client.dicom.reader import Reader, shared_reader
 from client.dicom.received import ObjectReader, ReceivedObject
 from client.dicom.syntaxes import DECODERS, decodable
 from client.dicom.wire import Fault
+from client.header import HEADER_TAGS, DamagedHeader, ImageHeader, image_header
 
 __all__ = [
     "DECODERS",

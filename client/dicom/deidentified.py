@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import re
 import struct
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import final
 
@@ -17,11 +16,10 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID
 from pydicom.valuerep import DSfloat
 
-from client.dicom.enhanced import ENHANCED_CT_STORAGE
-from client.dicom.header import ImageHeader
 from client.dicom.received import ReceivedObject
 from client.dicom.syntaxes import IMPLICIT_LITTLE_ENDIAN, NATIVE
 from client.dicom.wire import PixelLayout
+from client.header import ENHANCED_CT_STORAGE, PROCESSED, SECONDS_A_DAY, ImageHeader, holds_hu, is_computed
 
 _EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 _BIG_ENDIAN = "1.2.840.10008.1.2.2"
@@ -31,6 +29,8 @@ _VENDOR = re.compile(r"[A-Z0-9_ .,&/()+-]{0,64}")
 _UNDEFINED = 0xFFFFFFFF
 _LARGEST_SIZE = 0xFFFF
 _AGENT = "AGENT"
+_OTHER = "OTHER"
+_NO_DATE = "19000101"
 
 
 class NotWritable(Exception):
@@ -45,12 +45,16 @@ class Identity:
     Attributes:
         sop_instance, series, study: UIDs.
         patient_id: empty for a patient without an identifier.
+        frame_of_reference: UID; empty for an object without one.
+        clock_shift_s: added to times of the day, which then tell no more than what lies between them.
     """
 
     sop_instance: str
     series: str
     study: str
     patient_id: str
+    frame_of_reference: str = ""
+    clock_shift_s: float = 0.0
 
 
 def deidentified(received: ReceivedObject, identity: Identity) -> tuple[bytes, memoryview, bytes]:
@@ -72,12 +76,16 @@ def deidentified(received: ReceivedObject, identity: Identity) -> tuple[bytes, m
     dataset.StudyInstanceUID = identity.study
     dataset.SeriesInstanceUID = identity.series
     dataset.PatientID = identity.patient_id
+    if identity.frame_of_reference:
+        dataset.FrameOfReferenceUID = identity.frame_of_reference
     _describe(dataset, first)
     by_frame = first.sop_class in ENHANCED_CT_STORAGE and first.frames == 1
     if by_frame:
-        dataset.PerFrameFunctionalGroupsSequence = [_functional_groups(image) for image in received.images]
+        dataset.PerFrameFunctionalGroupsSequence = [
+            _functional_groups(image, identity.clock_shift_s) for image in received.images
+        ]
     else:
-        _place(dataset, first)
+        _place(dataset, first, identity.clock_shift_s)
     before, after = _pixel_element(layout, syntax)
     return _head(dataset, syntax) + before, received.pixels, after
 
@@ -126,12 +134,26 @@ def _pixel_module(first: ImageHeader, layout: PixelLayout, frames: int) -> Datas
 
 def _describe(dataset: Dataset, image: ImageHeader) -> None:
     dataset.Modality = image.modality if _WORD.fullmatch(image.modality) else "OT"
-    dataset.ImageType = _words(image.image_type)
+    dataset.ImageType, dataset.LossyImageCompression = _kind(image)
     if image.manufacturer and _VENDOR.fullmatch(image.manufacturer):
         dataset.Manufacturer = image.manufacturer
 
 
-def _place(dataset: Dataset, image: ImageHeader) -> None:
+def _kind(image: ImageHeader) -> tuple[list[str], str]:
+    """Image Type, and Lossy Image Compression, that say of an image whether it is computed; no more than before."""
+    words = [word if _WORD.fullmatch(word) else _OTHER for word in image.image_type]
+    if image.hounsfield and not holds_hu("", words):
+        # At which energy stands elsewhere, and is not copied.
+        words = [*words[:3], *[_OTHER] * len(words[3:])]
+    for lossy in ("00", "01"):
+        if is_computed(tuple(words), lossy=lossy == "01") == image.computed:
+            return words, lossy
+    if image.computed:
+        return [*words, *[""] * (3 - len(words)), PROCESSED], "00"
+    return ["DERIVED", "PRIMARY", "AXIAL"], "01"
+
+
+def _place(dataset: Dataset, image: ImageHeader, clock_shift_s: float) -> None:
     """Of a classic object: where the slice is, what its values mean, how it was taken."""
     _set_vector(dataset, "ImageOrientationPatient", image.orientation)
     _set_vector(dataset, "ImagePositionPatient", image.position)
@@ -143,13 +165,19 @@ def _place(dataset: Dataset, image: ImageHeader) -> None:
     _set_number(dataset, "GantryDetectorTilt", image.tilt_deg)
     if image.contrast:
         dataset.ContrastBolusAgent = _AGENT
+    if not image.hounsfield:
+        dataset.RescaleType = _OTHER
     if image.number is not None:
         dataset.InstanceNumber = image.number
+    if image.acquisition is not None:
+        dataset.AcquisitionNumber = image.acquisition
+    if image.acquired_s is not None:
+        dataset.AcquisitionTime = _clock(image.acquired_s + clock_shift_s)
 
 
-def _functional_groups(image: ImageHeader) -> Dataset:
+def _functional_groups(image: ImageHeader, clock_shift_s: float) -> Dataset:
     """Of a frame of an Enhanced CT: the same."""
-    orientation, position, measures, values, kind, tube, usage, gantry = (Dataset() for _ in range(8))
+    orientation, position, measures, values, kind, tube, usage, gantry, content = (Dataset() for _ in range(9))
     _set_vector(orientation, "ImageOrientationPatient", image.orientation)
     _set_vector(position, "ImagePositionPatient", image.position)
     _set_vector(measures, "PixelSpacing", image.pixel_spacing_mm)
@@ -158,7 +186,12 @@ def _functional_groups(image: ImageHeader) -> Dataset:
     _set_number(values, "RescaleIntercept", image.intercept)
     _set_number(tube, "KVP", image.kvp)
     _set_number(gantry, "GantryDetectorTilt", image.tilt_deg)
-    kind.FrameType = _words(image.image_type)
+    kind.FrameType, _ = _kind(image)
+    values.RescaleType = "HU" if image.hounsfield else _OTHER
+    if image.acquisition is not None and 0 <= image.acquisition <= _LARGEST_SIZE:
+        content.FrameAcquisitionNumber = image.acquisition
+    if image.acquired_s is not None:
+        content.FrameAcquisitionDateTime = _NO_DATE + _clock(image.acquired_s + clock_shift_s)
     usage.ContrastBolusAgentAdministered = "YES" if image.contrast else "NO"
     groups = Dataset()
     groups.PlaneOrientationSequence = [orientation]
@@ -169,11 +202,15 @@ def _functional_groups(image: ImageHeader) -> Dataset:
     groups.CTXRayDetailsSequence = [tube]
     groups.CTAcquisitionDetailsSequence = [gantry]
     groups.ContrastBolusUsageSequence = [usage]
+    groups.FrameContentSequence = [content]
     return groups
 
 
-def _words(words: Iterable[str]) -> list[str]:
-    return [word if _WORD.fullmatch(word) else "OTHER" for word in words]
+def _clock(seconds: float) -> str:
+    """A time of the day, to the microsecond."""
+    whole_us = round(seconds * 1e6) % round(SECONDS_A_DAY * 1e6)
+    minutes, microseconds = divmod(whole_us, 60_000_000)
+    return f"{minutes // 60:02d}{minutes % 60:02d}{microseconds / 1e6:09.6f}"
 
 
 def _set_vector(dataset: Dataset, keyword: str, numbers: tuple[float, ...]) -> None:

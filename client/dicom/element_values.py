@@ -1,4 +1,4 @@
-"""Values of elements, cleaned as :mod:`client.dicom.header` cleans what pydicom gives; odd ones are unusual.
+"""Values of elements, cleaned as :mod:`client.header.data_set_values` cleans what pydicom gives; odd ones are unusual.
 
 Values are bytes as written, empty where absent. Each function raises ``Unusual`` for what a full reader has to judge.
 """
@@ -10,7 +10,7 @@ from struct import Struct
 from typing import Final
 
 from client.dicom.element_walk import Unusual
-from client.dicom.header import LARGEST_NUMBER, LONGEST_TEXT, MOST_NUMBERS, MOST_WORDS
+from client.header import LARGEST_NUMBER, LONGEST_TEXT, MOST_NUMBERS, MOST_WORDS
 
 UNSIGNED: Final = Struct("<H")
 SIGNED: Final = Struct("<h")

@@ -8,6 +8,9 @@ from typing import Final, final
 
 UNDEFINED_LENGTH: Final = 0xFFFFFFFF
 DEEPEST_NESTING: Final = 8
+# Stands in the slot of a wanted sequence that has items; what is in them only a full reader can say.
+PRESENT: Final = b"\1"
+SEQUENCE: Final = b"SQ"
 MOST_STEPS: Final = 4096
 
 PIXEL_DATA: Final = b"\xe0\x7f\x10\x00"
@@ -27,7 +30,8 @@ _HALF: Final = Struct("<H")
 KNOWN_SEQUENCES: Final = frozenset(
     {
         *(0x00081032, 0x00081049, 0x00081052, 0x00081072, 0x00081084, 0x00081110, 0x00081111, 0x00081115, 0x00081120),
-        *(0x00081140, 0x00081199, 0x0008103F, 0x00082112, 0x00082218, 0x00089215, 0x00101002, 0x00120064, 0x00189346),
+        *(0x00081140, 0x00081199, 0x0008103F, 0x00082112, 0x00082218, 0x00089215, 0x00101002, 0x00120064, 0x00180012),
+        *(0x00180014, 0x00189346),
         *(0x00321064, 0x00400008, 0x00400100, 0x00400260, 0x00400275, 0x00400555, 0x0040A170, 0x00880200),
     }
 )
@@ -51,7 +55,8 @@ class ElementWalk:
     """Walks the top level of data sets that are written one way, faster where element headers recur.
 
     Args:
-        wanted: slots of the wanted elements by tag and VR, each as written; the VR is empty if none is written.
+        wanted: slots of the wanted elements by tag and VR, each as written; the VR is empty if none is written. Of a
+            wanted sequence the slot says whether it has items.
         explicit: whether VRs are written.
         group: the group that is walked, as written: the walk ends at the first element of another; None walks a data
             set up to its pixel data.
@@ -91,7 +96,7 @@ class ElementWalk:
             elif self._ends(data, place, head):
                 return place
             else:
-                place = self._learned(data, place, head)
+                place = self._learned(data, place, head, values)
 
     def _ends(self, data: bytes, place: int, head: bytes) -> bool:
         if len(head) < 8:
@@ -106,7 +111,7 @@ class ElementWalk:
             raise Unusual
         return True
 
-    def _learned(self, data: bytes, place: int, head: bytes) -> int:
+    def _learned(self, data: bytes, place: int, head: bytes, values: list[bytes]) -> int:
         """Remember a header of fixed length, to be met again at this place, or pass any other element."""
         tag, group = head[:4], head[:2]
         if tag == CHARACTER_SET:
@@ -115,13 +120,15 @@ class ElementWalk:
             raise Unusual
         wanted = self._wanted.get(tag)
         if self._explicit and head[4:6] in _LONG_VRS:
-            if wanted is not None:
-                raise Unusual
-            return _past_long(data, place, head)
+            end = _past_long(data, place, head)
+            return (
+                end
+                if wanted is None
+                else _noted(wanted, head[4:6], end > place + 12 + _tail(data, place + 8), end, values)
+            )
         if not self._explicit and head[4:] == b"\xff\xff\xff\xff":
-            if wanted is not None:
-                raise Unusual
-            return _past_unlabelled(data, place, tag, 0)
+            end = _past_unlabelled(data, place, tag, 0)
+            return end if wanted is None else _noted(wanted, SEQUENCE, end > place + 16, end, values)
         step = _fixed_step(head, explicit=self._explicit)
         if wanted is None:
             _make_room(self._steps)
@@ -142,6 +149,19 @@ class ElementWalk:
         if end > len(data) or not CHARACTER_SETS.issuperset(names):
             raise Unusual
         return end
+
+
+def _noted(wanted: Mapping[bytes, int], kind: bytes, has_items: bool, end: int, values: list[bytes]) -> int:
+    """Note whether a wanted sequence has items; the place after it."""
+    if kind != SEQUENCE or kind not in wanted:
+        raise Unusual
+    values[wanted[kind]] = PRESENT if has_items else b""
+    return end
+
+
+def _tail(data: bytes, place: int) -> int:
+    """Bytes of the delimiter that ends a sequence whose length is written at a place."""
+    return 8 if _word(data, place) == UNDEFINED_LENGTH else 0
 
 
 def _make_room(known: dict[bytes, int] | dict[bytes, tuple[int, int]]) -> None:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from pydicom import dcmread
 
-from client.dicom.header import integer, text
 from client.dicom.parsing import quiet_pydicom
 from client.dicom.syntaxes import IMPLICIT_LITTLE_ENDIAN, NATIVE
 from client.dicom.wire import DEFLATED_LITTLE_ENDIAN, Fault, PixelLayout, Unreadable
+from client.header import integer, text
 
 if TYPE_CHECKING:
     from pydicom import Dataset

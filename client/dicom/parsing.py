@@ -3,17 +3,42 @@
 from __future__ import annotations
 
 import logging
+import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import BinaryIO
+from typing import BinaryIO, final
 
+import pydicom.charset
 import pydicom.config
 from pydicom import Dataset, dcmread
 
-from client.dicom.enhanced import FRAME_GROUP_TAGS, frame_headers, may_be_expanded
-from client.dicom.header import HEADER_TAGS, ImageHeader, image_header
 from client.dicom.wire import Fault, Unreadable
+from client.header import FRAME_GROUP_TAGS, HEADER_TAGS, ImageHeader, frame_headers, image_header, may_be_expanded
+
+_MISSPELT = re.compile(r"ISO[^A-Z0-9]?(IR|2022)[^A-Z0-9]?(IR)?[^A-Z0-9]?([0-9]*)")
+
+
+@final
+class _CharacterSets(dict[str, str]):
+    """Python's encodings by DICOM's names; every other name is read byte by byte, so that none is looked up in files.
+
+    Nothing that is kept needs a character set: an identifier only has to be the same each time.
+    """
+
+    def __init__(self, known: Mapping[str, str]) -> None:
+        super().__init__(known)
+        self._encodings = frozenset(known.values())
+
+    def __missing__(self, name: str) -> str:
+        if name in self._encodings:
+            return name
+        spelt = _MISSPELT.fullmatch(name)
+        kind = "" if spelt is None else "ISO_IR " if spelt[1] == "IR" else "ISO 2022 IR "
+        return self.get(f"{kind}{spelt[3]}" if spelt else "", pydicom.charset.default_encoding)
+
+
+_CHARACTER_SETS = _CharacterSets(pydicom.charset.python_encoding)
 
 
 def image_headers(stream: BinaryIO) -> tuple[ImageHeader, ...] | None:
@@ -37,16 +62,21 @@ def image_headers(stream: BinaryIO) -> tuple[ImageHeader, ...] | None:
 
 @contextmanager
 def quiet_pydicom() -> Iterator[None]:
-    """While it lasts, pydicom neither warns nor logs: its messages can quote values, and values can name patients."""
+    """While it lasts, pydicom neither warns nor logs: its messages can quote values, and values can name patients.
+
+    Nor does it refuse a character set that it does not know.
+    """
     logger = logging.getLogger("pydicom")
-    was_disabled = logger.disabled
+    was_disabled, character_sets = logger.disabled, pydicom.charset.python_encoding
     with pydicom.config.disable_value_validation(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logger.disabled = True
+        pydicom.charset.python_encoding = _CHARACTER_SETS
         try:
             yield
         finally:
             logger.disabled = was_disabled
+            pydicom.charset.python_encoding = character_sets
 
 
 def _dataset(stream: BinaryIO, tags: tuple[str, ...]) -> Dataset:

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from client.dicom.header import ImageHeader
 from client.dicom.plain_file import MAXIMUM_FILE_BYTES, OPENING_BYTES, has_prefix, may_be_dicom, open_plain
 from client.dicom.wire import (
     BYTES_PER_VALUE,
@@ -26,6 +25,7 @@ from client.dicom.wire import (
     HeadersRequest,
     WantedFrame,
 )
+from client.header import ImageHeader
 
 MOST_PIXELS = 1 << 24
 BATCH_FILES = 32

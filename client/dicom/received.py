@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from client.dicom.child import ChildLost
-from client.dicom.header import ImageHeader
 from client.dicom.held_child import HeldChild
 from client.dicom.plain_file import has_prefix
 from client.dicom.questions import MOST_PIXELS
@@ -32,6 +31,7 @@ from client.dicom.wire import (
     PixelLayout,
     WantedFrame,
 )
+from client.header import ImageHeader
 
 Reply = TypeVar("Reply", bound=BaseModel)
 

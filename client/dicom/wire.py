@@ -14,8 +14,7 @@ from typing import Annotated, Literal, final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from client.dicom.enhanced import MOST_FRAMES
-from client.dicom.header import ImageHeader
+from client.header import MOST_FRAMES, ImageHeader
 
 DEFLATED_LITTLE_ENDIAN = "1.2.840.10008.1.2.1.99"
 MOST_REPLY_BYTES = 8 << 20

@@ -17,6 +17,8 @@ from common.files import disk_refusals, make_folder, sync, write_atomic
 KeyedName = Callable[..., str]
 _ARCHIVE = "archive"
 _SUFFIX = ".dcm"
+# Which of their headers copies keep: what an earlier release wrote otherwise is retrieved again.
+_WRITTEN = "2"
 
 
 @final
@@ -52,7 +54,7 @@ class PacsStore:
 
     def series_name(self, found: FoundSeries) -> str:
         """Name of a series' folder."""
-        return self._name("pacs series", found.study, found.series)
+        return self._name("pacs series", _WRITTEN, found.study, found.series)
 
     def instance_name(self, instance: str) -> str:
         """Name of an object's file, without its suffix."""

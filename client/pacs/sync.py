@@ -25,6 +25,7 @@ log = logging.getLogger("tomoray.pacs")
 
 MOST_FAULTS_IN_A_ROW = 20
 _LOOK_SECONDS = 0.2
+_SECONDS_A_DAY = 86_400
 
 Result = TypeVar("Result")
 
@@ -195,12 +196,14 @@ class _Synchronisation:
         first = received.images[0]
         if (first.study, first.series, first.sop_instance) != (found.study, found.series, uid):
             return False
-        has_patient = bool(first.patient_id)
+        has_patient, frame = bool(first.patient_id), first.frame_of_reference
         identity = Identity(
             sop_instance=_uid(self._store.instance_name(uid)),
             series=_uid(series),
             study=_uid(self._name("pacs study", found.study)),
             patient_id=self._name("pacs patient", first.patient_id, first.issuer) if has_patient else "",
+            frame_of_reference=frame and _uid(self._name("pacs frame of reference", frame)),
+            clock_shift_s=int(self._name("pacs clock", found.series)[:8], 16) % _SECONDS_A_DAY,
         )
         try:
             parts = deidentified(received, identity)

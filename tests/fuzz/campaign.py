@@ -22,8 +22,9 @@ from typing import Self
 import numpy as np
 import psutil
 
-from client.archive.discovery import Series, discover
+from client.archive.discovery import discover
 from client.archive.eligibility import judge_headers
+from client.archive.grouping import Series
 from client.archive.pseudonym import Pseudonyms
 from client.archive.slice_header import SliceHeader, slice_header
 from client.archive.verdict_codes import VerdictCode

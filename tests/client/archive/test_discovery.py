@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from client.archive import discovery
-from client.archive.discovery import Series, discover
+from client.archive.discovery import discover
 from client.archive.folders import MAXIMUM_DEPTH
+from client.archive.grouping import Series
 from client.archive.pseudonym import Pseudonyms
 from common.errors import ExitCode, Refusal
 

@@ -34,14 +34,13 @@ def rotated(tilt_deg):
     return (1.0, 0.0, 0.0, 0.0, np.cos(angle), -np.sin(angle))
 
 
-def turned_last(dataset, index):
-    if index == 39:
-        dataset.ImageOrientationPatient = [0.999, 0.045, 0, -0.045, 0.999, 0]
+def turned_each(dataset, index):
+    turn = np.radians(2.0 * index)
+    dataset.ImageOrientationPatient = [np.cos(turn), np.sin(turn), 0, -np.sin(turn), np.cos(turn), 0]
 
 
-def wider_last(dataset, index):
-    if index == 39:
-        dataset.PixelSpacing = [3.6, 3.6]
+def wider_each(dataset, index):
+    dataset.PixelSpacing = [3.5 + 0.01 * index] * 2
 
 
 def renumbered_last(dataset, index):
@@ -62,12 +61,12 @@ HEADER_FAULTS = {
     VerdictCode.NOT_CT: {"sop_class": MRImageStorage, "tags": {"Modality": "MR"}},
     VerdictCode.MULTI_FRAME: {"tags": {"NumberOfFrames": 2}},
     VerdictCode.LOCALIZER_OR_DERIVED: {"tags": {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}},
-    VerdictCode.NO_GEOMETRY: {"drop": ("PixelSpacing",)},
+    VerdictCode.NO_GEOMETRY: {"drop": ("ImagePositionPatient",)},
     VerdictCode.NO_RESCALE: {"drop": ("RescaleIntercept",)},
     VerdictCode.TOO_LARGE: {"tags": {"Rows": MAXIMUM_EDGE_PIXELS + 1}},
     VerdictCode.TOO_FEW_SLICES: {"hu": np.zeros((9, 64, 64))},
-    VerdictCode.MIXED_ORIENTATION: {"edit": turned_last},
-    VerdictCode.MIXED_SIZE: {"edit": wider_last},
+    VerdictCode.MIXED_ORIENTATION: {"edit": turned_each},
+    VerdictCode.MIXED_SIZE: {"edit": wider_each},
     VerdictCode.TILT_BEYOND_LIMITS: {"orientation": rotated(40)},
     VerdictCode.REPEATED_ACQUISITIONS: {"origins": steps(*range(0, 80, 4), *range(0, 80, 4))},
     VerdictCode.DUPLICATE_SLICES: {"origins": steps(*range(0, 156, 4), 0.01)},
@@ -100,7 +99,7 @@ def test_each_fault_in_the_headers_has_its_verdict(series, tmp_path, code):
         ({"sop_class": SecondaryCaptureImageStorage}, VerdictCode.LOCALIZER_OR_DERIVED),
         ({"origins": steps(*[50.0] * 40)}, VerdictCode.REPEATED_ACQUISITIONS),
         ({"edit": one_instance}, VerdictCode.DUPLICATE_NUMBERS),
-        ({"drop": ("ImagePositionPatient",)}, VerdictCode.NO_GEOMETRY),
+        ({"drop": ("PixelSpacing",)}, VerdictCode.NO_GEOMETRY),
         ({"drop": ("ImageOrientationPatient",)}, VerdictCode.NO_GEOMETRY),
         ({"orientation": (1, 0, 0, 0.5, 0.5, 0)}, VerdictCode.NO_GEOMETRY),
         ({"spacing_mm": (30.0, 30.0)}, VerdictCode.NO_GEOMETRY),

@@ -149,6 +149,12 @@ HEADER = st.builds(
     tilt_deg=st.none() | NUMBER,
     kvp=st.none() | NUMBER,
     contrast=st.booleans(),
+    computed=st.booleans(),
+    hounsfield=st.booleans(),
+    study=PSEUDONYM,
+    frame_of_reference=PSEUDONYM | st.just(""),
+    acquisition=st.none() | st.integers(-999_999, 999_999),
+    acquired_s=st.none() | st.floats(0, 86_399),
 )
 FILE = st.lists(st.tuples(st.tuples(PSEUDONYM, PSEUDONYM), HEADER), max_size=3)
 

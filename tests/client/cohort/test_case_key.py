@@ -18,7 +18,15 @@ from client.cohort.case_key import CODE, code_sha256, folders_sha256, plan_sha25
 ROOT = Path(__file__).resolve().parents[3]
 # Of what else a case's code uses, the values stand in its key: headers and plans, the template, the study's sections,
 # the release. Refusals and the writing of files decide nothing of what is written.
-COUNTED_BY_VALUE = {"client.archive", "client.phantom", "common.study", "common.trust", "common.errors", "common.files"}
+COUNTED_BY_VALUE = {
+    "client.archive",
+    "client.header",
+    "client.phantom",
+    "common.study",
+    "common.trust",
+    "common.errors",
+    "common.files",
+}
 PRINT_KEY = "from client.cohort.case_key import code_sha256; print(code_sha256())"
 
 

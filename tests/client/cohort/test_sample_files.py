@@ -28,7 +28,8 @@ TABLE = {
     "pydicom/palettes/*.dcm": PASSED_OVER,
     "pydicom/test_files/dicomdirtests/*DICOMDIR*": PASSED_OVER,
     "pydicom/test_files/no_meta.dcm": PASSED_OVER,
-    "pydicom/*.gz": PASSED_OVER,
+    # Packed, and not opened.
+    "pydicom/test_files/zipMR.gz": VerdictCode.ARCHIVE_IN_ARCHIVE,
     "pydicom/*.txt": PASSED_OVER,
     "pydicom/*.md": PASSED_OVER,
     "pydicom/*.py": PASSED_OVER,
@@ -114,7 +115,8 @@ def built(archive, study, state) -> Built:
     verdicts, explained = {}, set()
     for path in files_of(archive):
         uid = series_uid(path)
-        keys = {names.of("folder", str(path.parent)), *([names.of("series", uid)] if uid else [])} & set(said)
+        places = {names.of(kind, str(path.parent)) for kind in ("folder", "packed files")}
+        keys = {*places, *([names.of("series", uid)] if uid else [])} & set(said)
         explained |= keys
         assert len(keys) <= 1, path
         name = str(path.relative_to(archive)).removesuffix("/file")

@@ -33,7 +33,7 @@ from client.dicom.parsing import image_headers
 from client.dicom.pixels import PixelReader
 from client.dicom.wire import PixelLayout, Unreadable
 
-IDENTITY = Identity("2.25.11", "2.25.12", "2.25.13", "patient-pseudonym")
+IDENTITY = Identity("2.25.11", "2.25.12", "2.25.13", "patient-pseudonym", "2.25.14")
 PHI = {
     "PatientName": "SECRETNAME^PATIENT",
     "PatientID": "MRN-7741-SECRET",
@@ -149,6 +149,37 @@ def reader() -> Iterator[ObjectReader]:
         yield reader
 
 
+KINDS = {
+    "recompressed": ({"ImageType": ["DERIVED", "SECONDARY", "AXIAL"], "LossyImageCompression": "01"}, (False, True)),
+    "reformat": ({"ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"], "DerivationDescription": "oblique MPR"}, (True, True)),
+    "electron density": ({"RescaleType": "ED"}, (False, False)),
+    "material fraction": ({"ImageType": ["ORIGINAL", "PRIMARY", "AXIAL", "MAT_FRACTIONAL"]}, (False, False)),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_copy_is_judged_as_the_original_though_its_words_are_not_copied(reader: ObjectReader, kind: str) -> None:
+    tags, expected = KINDS[kind]
+    content = _bytes(_object(**tags))
+    (original,) = image_headers(io.BytesIO(content)) or ()
+    (copy,) = image_headers(io.BytesIO(_written(reader.read(content)))) or ()
+    assert (original.computed, original.hounsfield) == expected == (copy.computed, copy.hounsfield)
+
+
+def test_times_of_copies_tell_what_lies_between_them_alone(reader: ObjectReader) -> None:
+    identity = replace(IDENTITY, clock_shift_s=50_000.0)
+    times = []
+    for clock in ("101112.5", "101130", "235959.25"):
+        received = reader.read(_bytes(_object(AcquisitionTime=clock, AcquisitionNumber="4")))
+        assert isinstance(received, ReceivedObject)
+        written = b"".join(deidentified(received, identity))
+        assert clock[:6].encode() not in written
+        (copy,) = image_headers(io.BytesIO(written)) or ()
+        assert copy.acquisition == 4 and copy.acquired_s is not None
+        times.append(copy.acquired_s)
+    assert [(time - times[0]) % 86_400 for time in times] == pytest.approx([0, 17.5, 49_726.75])
+
+
 @pytest.mark.parametrize("frames", [1, 3])
 @pytest.mark.parametrize(
     "syntax",
@@ -183,6 +214,7 @@ def test_headers_and_pixels_are_the_same_and_nothing_else_is_there(
             study=IDENTITY.study,
             patient_id=IDENTITY.patient_id,
             issuer="",
+            frame_of_reference=IDENTITY.frame_of_reference,
         )
     for frame in range(frames):
         np.testing.assert_array_equal(_stored(written, frame, tmp_path), _stored(content, frame, tmp_path))
@@ -252,7 +284,12 @@ def test_no_word_of_a_hostile_header_gets_through_but_short_plain_ones(data: st.
         tilt_deg=data.draw(st.none() | number),
         kvp=data.draw(number),
         contrast=data.draw(st.booleans()),
+        computed=data.draw(st.booleans()),
+        hounsfield=data.draw(st.booleans()),
+        frame_of_reference=data.draw(text),
         number=data.draw(st.integers(-999_999, 999_999)),
+        acquisition=data.draw(st.integers(-999_999, 999_999)),
+        acquired_s=data.draw(st.floats(0, 86_399)),
     )
     layout = PixelLayout(
         syntax=header.transfer_syntax,
@@ -272,3 +309,6 @@ def test_no_word_of_a_hostile_header_gets_through_but_short_plain_ones(data: st.
     assert all(len(word) <= 16 and word.isascii() for word in words)
     assert stored.get("Manufacturer", "").isascii()
     assert {element.keyword for element in stored} <= COPIED
+    (copy,) = image_headers(io.BytesIO(written)) or ()
+    same = ("contrast", "computed", "hounsfield", "number", "acquisition")
+    assert [getattr(copy, name) for name in same] == [getattr(header, name) for name in same]

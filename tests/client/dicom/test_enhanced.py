@@ -11,7 +11,7 @@ from pydicom import Dataset, Sequence
 from pydicom.uid import UID, RLELossless
 
 from client.dicom import Frame
-from client.dicom.enhanced import MOST_FRAMES
+from client.header.enhanced import MOST_FRAMES
 
 ENHANCED = UID("1.2.840.10008.5.1.4.1.1.2.1")
 LEGACY = UID("1.2.840.10008.5.1.4.1.1.2.2")

@@ -4,6 +4,7 @@ import io
 import os
 import tracemalloc
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from pydicom.uid import (
 )
 from pydicom.valuerep import TEXT_VR_DELIMS
 
-from client.dicom import HEADER_TAGS, UNSURE, HeaderGlance, ImageHeader, element_walk, glance
+from client.dicom import HEADER_TAGS, UNSURE, HeaderGlance, ImageHeader, element_walk, glance, wanted_elements
 from client.dicom.parsing import image_headers
 from client.dicom.wire import Unreadable
 
@@ -53,6 +54,11 @@ ORDINARY: dict[str, Any] = {
     "SliceThickness": "1.25",
     "KVP": "120",
     "ContrastBolusAgent": "NONE",
+    "ContrastBolusVolume": "0",
+    "AcquisitionTime": "101112.25",
+    "AcquisitionNumber": "3",
+    "FrameOfReferenceUID": "1.2.826.5",
+    "RescaleType": "HU",
     "StudyInstanceUID": "1.2.826.1",
     "SeriesInstanceUID": "1.2.826.2",
     "InstanceNumber": "17",
@@ -70,7 +76,9 @@ ORDINARY: dict[str, Any] = {
 }
 
 
-def written(syntax: str = ExplicitVRLittleEndian, **changes: Any) -> bytes:
+def written(
+    syntax: str = ExplicitVRLittleEndian, edit: Callable[[Dataset], None] | None = None, **changes: Any
+) -> bytes:
     """An ordinary object with a sequence of every length and a private block; a change to None drops an element."""
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
@@ -91,6 +99,8 @@ def written(syntax: str = ExplicitVRLittleEndian, **changes: Any) -> bytes:
         dataset.PixelData = encapsulate([pixels]) if compressed else pixels
         dataset["PixelData"].VR = "OB" if compressed else "OW"
         dataset["PixelData"].is_undefined_length = compressed
+    if edit is not None:
+        edit(dataset)
     dataset.set_original_encoding(syntax == ImplicitVRLittleEndian, syntax != ExplicitVRBigEndian)
     stream = io.BytesIO()
     dataset.save_as(stream, enforce_file_format=True)
@@ -105,6 +115,13 @@ def nested(depth: int) -> Dataset:
     if depth:
         item.add_new("ReferencedSeriesSequence", "SQ", Sequence([nested(depth - 1)]))
         item["ReferencedSeriesSequence"].is_undefined_length = True
+    return item
+
+
+def coded(value: str) -> Dataset:
+    item = Dataset()
+    item.CodeValue = value
+    item.MonoenergeticEnergyEquivalent = 70.0
     return item
 
 
@@ -146,10 +163,18 @@ NUMERAL = (
 )
 WHOLE = st.integers(-2_000_000, 2_000_000).map(str) | st.sampled_from(["", "1.0", "1.5", " 3", "+4", "1e2"])
 HALVES = st.integers(0, 65535)
+CLOCK = st.sampled_from(["", "101112", "10:11:12", "10", "241112", "101112.123456 ", "235960", "noon"]) | NUMERAL
+IMAGE_TYPE = st.tuples(
+    st.sampled_from(["ORIGINAL", "DERIVED"]),
+    st.sampled_from(["PRIMARY", "SECONDARY"]),
+    st.sampled_from(["AXIAL", "MPR", "LOCALIZER"]),
+    st.sampled_from(["", "MONO_E_70", "VNC", "CT_SOM5 SPI"]),
+).map(list)
+CODES = st.lists(st.sampled_from(["113040", "113072", ""]).map(lambda value: coded(value)), max_size=2).map(Sequence)
 CHANGES = values(
     SpecificCharacterSet=st.sampled_from([None, "", "ISO_IR 13", "ISO_IR 192", "GB18030", "LATIN"])
     | st.sampled_from([["", "ISO 2022 IR 87"], ["ISO 2022 IR 6", "ISO 2022 IR 149"]]),
-    ImageType=st.lists(PRINTABLE, max_size=40) | st.none(),
+    ImageType=st.lists(PRINTABLE, max_size=40) | st.none() | IMAGE_TYPE,
     SOPClassUID=st.sampled_from([None, "", "1.2.3", " 1.2", EnhancedCTImageStorage, "1.2.840.10008.1.3.10"]),
     SOPInstanceUID=PRINTABLE | st.none(),
     SeriesInstanceUID=st.sampled_from([None, "", "1.2 ", "1.2\\3"]),
@@ -157,7 +182,22 @@ CHANGES = values(
     IssuerOfPatientID=TEXT,
     Modality=PRINTABLE | st.none(),
     Manufacturer=TEXT | st.none(),
-    ContrastBolusAgent=TEXT | st.none(),
+    ContrastBolusAgent=TEXT | st.none() | st.sampled_from(["OHNE KM", "W/O", "-", "OMNIPAQUE"]),
+    ContrastBolusVolume=NUMERAL | st.lists(NUMERAL, max_size=3),
+    ContrastBolusRoute=TEXT | st.none(),
+    ContrastBolusStartTime=CLOCK,
+    ContrastBolusIngredient=st.sampled_from(["IODINE", "NONE", ""]),
+    ContrastFlowRate=NUMERAL,
+    ContrastBolusAgentSequence=CODES,
+    DerivationCodeSequence=CODES,
+    DerivationDescription=TEXT,
+    LossyImageCompression=st.sampled_from(["00", "01", "", "1"]),
+    LossyImageCompressionRatio=NUMERAL | st.lists(NUMERAL, max_size=3),
+    RescaleType=st.sampled_from(["HU", "US", "MGML", "hu", "", "ED", None]),
+    MultienergyCTProcessingSequence=CODES,
+    AcquisitionTime=CLOCK,
+    AcquisitionNumber=WHOLE | st.lists(WHOLE, max_size=3) | st.none(),
+    FrameOfReferenceUID=st.sampled_from([None, "", "1.2 ", "1.2\\3"]),
     KVP=NUMERAL | st.none(),
     GantryDetectorTilt=NUMERAL | st.none(),
     SliceThickness=NUMERAL | st.lists(NUMERAL, max_size=3),
@@ -247,6 +287,8 @@ def test_sample_files_of_pydicom_are_read_as_pydicom_reads_them_or_left_to_the_r
         {"NumberOfFrames": "2"},
         {"SOPClassUID": EnhancedCTImageStorage},
         {"SeriesInstanceUID": None},
+        {"ContrastBolusAgentSequence": Sequence([Dataset()])},
+        {"MultienergyCTCharacteristicsSequence": Sequence([Dataset()])},
         {"InstanceNumber": "1.5"},
     ],
     ids=lambda changes: next(iter(changes)),
@@ -261,6 +303,28 @@ def test_unusual_values_are_left_to_the_reader(changes):
 @pytest.mark.parametrize("syntax", [DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian])
 def test_unusual_encodings_are_left_to_the_reader(syntax):
     assert looked_at(written(syntax)) is UNSURE
+
+
+def test_derivation_codes_are_left_to_the_reader_where_they_decide():
+    codes = Sequence([coded("113040")])
+    recompressed = written(ImageType=["DERIVED", "PRIMARY", "AXIAL"], DerivationCodeSequence=codes)
+    assert looked_at(recompressed) is UNSURE
+    assert reference(recompressed).computed is False
+    assert agrees(written(ImageType=["DERIVED", "SECONDARY", "MPR"], DerivationCodeSequence=codes)) is True
+    assert agrees(written(DerivationCodeSequence=codes)) is True
+
+
+@pytest.mark.parametrize("syntax", LITTLE)
+@pytest.mark.parametrize("undefined", [False, True])
+@pytest.mark.parametrize("items", [0, 1])
+def test_sequences_that_say_contrast_are_looked_for_and_empty_ones_say_nothing(syntax, undefined, items):
+    def changed(dataset):
+        dataset.ContrastBolusAgentSequence = Sequence([coded("C-B0322")] * items)
+        dataset["ContrastBolusAgentSequence"].is_undefined_length = undefined
+
+    data = written(syntax, edit=changed)
+    assert agrees(data) is (items == 0)
+    assert reference(data).contrast is (items == 1)
 
 
 def test_data_sets_without_preamble_are_left_to_the_reader():
@@ -319,8 +383,8 @@ def test_memory_for_what_recurs_is_bounded_and_forgetting_changes_nothing(monkey
 
 
 def test_every_wanted_element_is_looked_for():
-    assert {Tag(keyword) for keyword in HEADER_TAGS} == set(glance._TAGS)
-    for tag, representations in glance._TAGS.items():
+    assert {Tag(keyword) for keyword in HEADER_TAGS} == set(wanted_elements.TAGS)
+    for tag, representations in wanted_elements.TAGS.items():
         assert {kind.decode() for kind in representations} == set(dictionary_VR(tag).split(" or "))
 
 

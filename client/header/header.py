@@ -2,10 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, final
+from typing import TYPE_CHECKING, Annotated, final
 
 from pydantic import Field
+
+from client.header.contrast_words import names_agents
+from client.header.data_set_values import (
+    LARGEST_NUMBER,
+    LONGEST_TEXT,
+    MOST_NUMBERS,
+    MOST_WORDS,
+    SECONDS_A_DAY,
+    integer,
+    largest,
+    number,
+    positive,
+    said,
+    said_words,
+    text,
+    time_of_day_s,
+    values,
+    vector,
+    whole_number,
+    words,
+)
+from client.header.derivation import is_computed, may_be_recompressed
+from client.header.hounsfield import holds_hu
+from client.header.placeholders import names_nobody
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -16,11 +41,7 @@ WITHOUT_SERIES = frozenset(
     | {f"1.2.840.10008.5.1.4.{kind}.1" for kind in ("38", "39", "43", "44", "45")}
     | {f"1.2.840.10008.5.1.4.1.1.{kind}" for kind in ("200.1", "200.3", "200.7", "201.1")}
 )
-LONGEST_TEXT = 256
-MOST_WORDS = 32
-MOST_NUMBERS = 6
-LARGEST_NUMBER = 1e6
-_NO_CONTRAST = frozenset({"", "NO", "NONE", "NOT APPLICABLE", "N/A", "NATIVE"})
+ENHANCED_CT_STORAGE = frozenset({"1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"})
 
 HEADER_TAGS = (
     "SOPClassUID",
@@ -48,7 +69,42 @@ HEADER_TAGS = (
     "PixelRepresentation",
     "ContrastBolusAgent",
     "InstanceNumber",
+    "AcquisitionTime",
+    "DerivationDescription",
+    "DerivationCodeSequence",
+    "ContrastBolusAgentSequence",
+    "ContrastBolusAdministrationRouteSequence",
+    "ContrastBolusRoute",
+    "ContrastBolusVolume",
+    "ContrastBolusStartTime",
+    "ContrastBolusStopTime",
+    "ContrastBolusTotalDose",
+    "ContrastFlowRate",
+    "ContrastFlowDuration",
+    "ContrastBolusIngredient",
+    "ContrastBolusIngredientConcentration",
+    "MultienergyCTProcessingSequence",
+    "MultienergyCTCharacteristicsSequence",
+    "AcquisitionNumber",
+    "FrameOfReferenceUID",
+    "RescaleType",
+    "LossyImageCompression",
+    "LossyImageCompressionRatio",
 )
+# What says contrast beside the agent itself; each is read as it is written, since a number may be badly written.
+CONTRAST_TAGS = (
+    "ContrastBolusRoute",
+    "ContrastBolusVolume",
+    "ContrastBolusStartTime",
+    "ContrastBolusStopTime",
+    "ContrastBolusTotalDose",
+    "ContrastFlowRate",
+    "ContrastFlowDuration",
+    "ContrastBolusIngredient",
+    "ContrastBolusIngredientConcentration",
+)
+CONTRAST_SEQUENCES = ("ContrastBolusAgentSequence", "ContrastBolusAdministrationRouteSequence")
+MULTI_ENERGY_SEQUENCES = ("MultienergyCTProcessingSequence", "MultienergyCTCharacteristicsSequence")
 
 Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
 Number = Annotated[float, Field(gt=-LARGEST_NUMBER, lt=LARGEST_NUMBER, allow_inf_nan=False)]
@@ -68,7 +124,8 @@ class ImageHeader:
     Attributes:
         sop_class, transfer_syntax: DICOM UIDs; the transfer syntax is empty if the file states none.
         sop_instance, study, series: DICOM UIDs of the object, its study and its series.
-        patient_id, issuer: Patient ID (0010,0020) and its issuer (0010,0021); empty if absent.
+        patient_id, issuer: Patient ID (0010,0020) and its issuer (0010,0021); empty if absent, or if it names
+            nobody.
         modality, image_type, manufacturer: as stored, upper case.
         rows, columns: size of the slice in pixels.
         frames: frames that this header speaks for: 1, unless a multi-frame object could not be told apart by frame.
@@ -81,8 +138,13 @@ class ImageHeader:
             range where they have several (0028,0121); None if absent.
         tilt_deg: Gantry/Detector Tilt (0018,1120), whose sign is the vendor's own; None if absent.
         kvp: tube voltage, None if absent.
-        contrast: whether a contrast agent was given.
+        contrast: whether a contrast agent was given, said by any of the attributes that say so.
+        computed: whether the image is computed from others: a reformat, a projection, a map.
+        hounsfield: whether values are HU as far as the header says.
+        frame_of_reference: DICOM UID within which positions can be compared; empty if absent.
         number: instance number, or of a frame its place among the frames counted from 1; None if absent.
+        acquisition: acquisition number (0020,0012), None if absent.
+        acquired_s: time of the day of the acquisition (0008,0032) in seconds, None if absent.
         frame: index of this slice among the frames of its object.
     """
 
@@ -110,7 +172,12 @@ class ImageHeader:
     tilt_deg: Number | None
     kvp: Number | None
     contrast: bool
+    computed: bool
+    hounsfield: bool
+    frame_of_reference: Text = field(repr=False)
     number: Integer | None
+    acquisition: Integer | None
+    acquired_s: Annotated[float, Field(ge=0, lt=SECONDS_A_DAY, allow_inf_nan=False)] | None
     frame: Annotated[int, Field(ge=0)] = 0
 
 
@@ -125,25 +192,26 @@ def image_header(dataset: Dataset, sop_class: str = "", transfer_syntax: str = "
         transfer_syntax: Transfer Syntax UID of the file's meta information.
 
     Raises:
-        DamagedHeader: if the SOP class or the series is not said.
+        DamagedHeader: if the SOP class is not said, or neither series nor study.
         Exception: whatever pydicom raises on damaged values.
     """
     sop_class = text(dataset, "SOPClassUID") or sop_class.strip()[:LONGEST_TEXT]
     if sop_class in WITHOUT_SERIES:
         return None
-    series = text(dataset, "SeriesInstanceUID")
-    if not series or not sop_class:
+    series, study = text(dataset, "SeriesInstanceUID"), text(dataset, "StudyInstanceUID")
+    if not (series or study) or not sop_class:
         raise DamagedHeader
+    image_type = words(dataset, "ImageType")
     return ImageHeader(
         sop_class=sop_class,
         sop_instance=text(dataset, "SOPInstanceUID"),
-        study=text(dataset, "StudyInstanceUID"),
+        study=study,
         series=series,
-        patient_id=text(dataset, "PatientID"),
+        patient_id=patient_named(text(dataset, "PatientID")),
         issuer=text(dataset, "IssuerOfPatientID"),
         transfer_syntax=transfer_syntax.strip()[:LONGEST_TEXT],
         modality=text(dataset, "Modality").upper()[:LONGEST_TEXT],
-        image_type=words(dataset, "ImageType"),
+        image_type=image_type,
         manufacturer=text(dataset, "Manufacturer").upper()[:LONGEST_TEXT],
         rows=integer(dataset, "Rows") or 0,
         columns=integer(dataset, "Columns") or 0,
@@ -158,63 +226,49 @@ def image_header(dataset: Dataset, sop_class: str = "", transfer_syntax: str = "
         padding_limit=integer(dataset, "PixelPaddingRangeLimit"),
         tilt_deg=number(dataset, "GantryDetectorTilt"),
         kvp=positive(dataset, "KVP"),
-        contrast=names_agent(text(dataset, "ContrastBolusAgent")),
+        contrast=_says_contrast(dataset, sop_class),
+        computed=_is_computed(dataset, image_type),
+        hounsfield=holds_hu(said(dataset, "RescaleType"), image_type, energies_kev(dataset)),
+        frame_of_reference=text(dataset, "FrameOfReferenceUID"),
         number=integer(dataset, "InstanceNumber"),
+        acquisition=whole_number(said(dataset, "AcquisitionNumber")),
+        acquired_s=time_of_day_s(said(dataset, "AcquisitionTime")),
     )
 
 
-def names_agent(agent: str) -> bool:
-    """Whether a Contrast/Bolus Agent (0018,0010) is one, and not a word for none."""
-    return agent.upper() not in _NO_CONTRAST
+def patient_named(patient_id: str) -> str:
+    """A Patient ID, or nothing in place of one that names nobody."""
+    return "" if names_nobody(patient_id) else patient_id
 
 
-def values(dataset: Dataset, keyword: str) -> list[Any]:
-    """Every value of an element; none if it is absent, empty or bytes."""
-    value = dataset.get(keyword)
-    if value is None or isinstance(value, bytes) or value == "":
-        return []
-    return [value] if isinstance(value, (str, int, float)) else list(value)
+def _says_contrast(dataset: Dataset, sop_class: str) -> bool:
+    if names_agents(words(dataset, "ContrastBolusAgent")):
+        return True
+    if any(names_agents(said_words(dataset, keyword)) for keyword in CONTRAST_TAGS):
+        return True
+    # Of an Enhanced CT these belong to frames, which can deny them.
+    return sop_class not in ENHANCED_CT_STORAGE and any(values(dataset, keyword) for keyword in CONTRAST_SEQUENCES)
 
 
-def text(dataset: Dataset, keyword: str) -> str:
-    """The first value as text without space around it; empty if absent."""
-    found = values(dataset, keyword)
-    return _clean(found[0]).strip()[:LONGEST_TEXT] if found else ""
+def _is_computed(dataset: Dataset, image_type: tuple[str, ...]) -> bool:
+    description = said_words(dataset, "DerivationDescription")
+    codes: tuple[str, ...] = ()
+    if may_be_recompressed(image_type, description):
+        codes = tuple(said(item, "CodeValue") for item in values(dataset, "DerivationCodeSequence"))
+    return is_computed(
+        image_type,
+        lossy=said(dataset, "LossyImageCompression") == "01",
+        ratio=largest(said_words(dataset, "LossyImageCompressionRatio")),
+        description=description,
+        codes=codes,
+    )
 
 
-def words(dataset: Dataset, keyword: str) -> tuple[str, ...]:
-    """Every value in upper case, without space around it."""
-    return tuple(_clean(word).strip().upper()[:LONGEST_TEXT] for word in values(dataset, keyword)[:MOST_WORDS])
-
-
-def vector(dataset: Dataset, keyword: str) -> tuple[float, ...]:
-    """Every value as a number; empty if one of them is none, or if they are more than six."""
-    try:
-        numbers = tuple(float(value) for value in values(dataset, keyword))
-    except (TypeError, ValueError):
-        return ()
-    possible = len(numbers) <= MOST_NUMBERS and all(abs(value) < LARGEST_NUMBER for value in numbers)
-    return numbers if possible else ()
-
-
-def number(dataset: Dataset, keyword: str) -> float | None:
-    """The first value as a number."""
-    numbers = vector(dataset, keyword)
-    return numbers[0] if numbers else None
-
-
-def positive(dataset: Dataset, keyword: str) -> float | None:
-    """The first value as a number above zero."""
-    found = number(dataset, keyword)
-    return found if found is not None and found > 0 else None
-
-
-def integer(dataset: Dataset, keyword: str) -> int | None:
-    """The first value as a whole number."""
-    found = number(dataset, keyword)
-    return None if found is None else int(found)
-
-
-def _clean(value: object) -> str:
-    """A value as text that every encoding can hold."""
-    return str(value).encode("utf-8", "replace").decode()
+def energies_kev(dataset: Dataset) -> Iterator[float]:
+    """Every Monoenergetic Energy Equivalent (0018,937C) in what a data set says of multi-energy CT."""
+    for keyword in MULTI_ENERGY_SEQUENCES:
+        for item in values(dataset, keyword):
+            found = number(item, "MonoenergeticEnergyEquivalent")
+            if found is not None:
+                yield found
+            yield from energies_kev(item)

@@ -11,8 +11,8 @@ from pydantic import TypeAdapter
 from pydicom import Dataset
 
 from client.dicom import HEADER_TAGS, DamagedHeader, ImageHeader, image_header
-from client.dicom.header import LONGEST_TEXT
 from client.dicom.parsing import quiet_pydicom
+from client.header.header import LONGEST_TEXT
 
 CHECKED = TypeAdapter(ImageHeader)
 TEXTS = [

@@ -8,18 +8,22 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from client.dicom.header import ImageHeader, names_agent, number, positive, text, vector, words
+from client.header.contrast_words import names_agent
+from client.header.data_set_values import integer, number, positive, said, text, time_of_day_s, vector, words
+from client.header.derivation import is_computed
+from client.header.header import ENHANCED_CT_STORAGE, ImageHeader, energies_kev
+from client.header.hounsfield import holds_hu
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-ENHANCED_CT_STORAGE = frozenset({"1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"})
 MOST_FRAMES = 4096
 FRAME_GROUP_TAGS = (
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
     "ContrastBolusAgentSequence",
 )
+_DATE_CHARACTERS = 8
 # Legacy Converted objects keep here what their classic objects said and no functional group holds.
 _CONVERTED = ("UnassignedPerFrameConvertedAttributesSequence", "UnassignedSharedConvertedAttributesSequence")
 
@@ -59,6 +63,17 @@ class _Groups:
                 return item
         return None
 
+    def energies_kev(self) -> list[float]:
+        return [energy for source in self._sources for energy in energies_kev(source)]
+
+    def said(self, sequence: str, keyword: str) -> str:
+        item = self.with_element(sequence, keyword)
+        return "" if item is None else said(item, keyword)
+
+    def integer(self, sequence: str, keyword: str) -> int | None:
+        item = self.with_element(sequence, keyword)
+        return None if item is None else integer(item, keyword)
+
     def vector(self, sequence: str, keyword: str) -> tuple[float, ...]:
         item = self.with_element(sequence, keyword)
         return () if item is None else vector(item, keyword)
@@ -78,10 +93,14 @@ class _Groups:
 
 def _frame_header(whole: ImageHeader, groups: _Groups, index: int, agents: bool) -> ImageHeader:
     frame_type = groups.with_element("CTImageFrameTypeSequence", "FrameType")
+    image_type = whole.image_type if frame_type is None else words(frame_type, "FrameType")
+    rescale_type = groups.said("PixelValueTransformationSequence", "RescaleType")
+    acquisition = groups.integer("FrameContentSequence", "FrameAcquisitionNumber")
+    acquired_s = time_of_day_s(groups.said("FrameContentSequence", "FrameAcquisitionDateTime")[_DATE_CHARACTERS:])
     converted = [groups.positive(sequence, "KVP") for sequence in _CONVERTED]
     return replace(
         whole,
-        image_type=whole.image_type if frame_type is None else words(frame_type, "FrameType"),
+        image_type=image_type,
         frames=1,
         orientation=groups.vector("PlaneOrientationSequence", "ImageOrientationPatient"),
         position=groups.vector("PlanePositionSequence", "ImagePositionPatient"),
@@ -92,7 +111,11 @@ def _frame_header(whole: ImageHeader, groups: _Groups, index: int, agents: bool)
         tilt_deg=groups.number("CTAcquisitionDetailsSequence", "GantryDetectorTilt"),
         kvp=groups.positive("CTXRayDetailsSequence", "KVP") or next((kvp for kvp in converted if kvp), whole.kvp),
         contrast=whole.contrast or _contrast(groups, agents),
+        computed=whole.computed if frame_type is None else is_computed(image_type),
+        hounsfield=whole.hounsfield and holds_hu(rescale_type, image_type, groups.energies_kev()),
         number=index + 1,
+        acquisition=whole.acquisition if acquisition is None else acquisition,
+        acquired_s=whole.acquired_s if acquired_s is None else acquired_s,
         frame=index,
     )
 
