@@ -150,10 +150,7 @@ def _reading_code() -> bytes:
     read = [path for wing in wings for path in sorted(Path(str(wing.__file__)).parent.glob("*.py"))]
     names = ("discovery", "folders", "index", "index_file", "packed", "pseudonym", "slice_header", "vocabulary")
     digest = hashlib.sha256(version("pydicom").encode())
-    for path in (
-        *(path for wing in wings for path in sorted(wing.glob("*.py"))),
-        *(here / f"{name}.py" for name in names),
-    ):
+    for path in (*read, *(here / f"{name}.py" for name in names)):
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     digest.update(bytes(decodable(syntax) for syntax in DECODERS))
     return digest.digest()
