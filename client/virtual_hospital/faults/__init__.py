@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from client.virtual_hospital.faults import company, orientation, stacking, values, words
+from client.virtual_hospital.faults import company, posture, stacking, values, words
 from client.virtual_hospital.faults.fault import Fault
 
 __all__ = ["FAULTS", "Fault"]
 
 FAULTS: Mapping[str, Fault] = MappingProxyType(
-    {fault.name: fault for room in (orientation, stacking, values, company, words) for fault in room.FAULTS}
+    {fault.name: fault for room in (posture, stacking, values, company, words) for fault in room.FAULTS}
 )

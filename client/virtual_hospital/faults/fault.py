@@ -9,6 +9,9 @@ from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.config import IGNORE
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
@@ -61,6 +64,11 @@ def copied(image: Dataset, label: str) -> Dataset:
     other = copy.deepcopy(image)
     other.SOPInstanceUID = other.file_meta.MediaStorageSOPInstanceUID = derived_uid(image.SOPInstanceUID, label)
     return other
+
+
+def set_as_found(image: Dataset, keyword: str, value: object) -> None:
+    """Give an attribute a value that DICOM does not allow, as archives hold it."""
+    image[keyword] = DataElement(keyword, dictionary_VR(keyword), value, validation_mode=IGNORE)
 
 
 def derived_uid(uid: UID, label: str) -> UID:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from client.virtual_hospital.faults.fault import Fault, HuImage, Slices, hu_of, store_bits, store_hu
+from client.virtual_hospital.faults.fault import Fault, HuImage, Slices, hu_of, set_as_found, store_bits, store_hu
 
 # What twelve bits store of it is −796.
 METAL_HU = 3300
@@ -103,7 +103,7 @@ def _monoenergetic(slices: Slices) -> Slices:
 def _material_map(slices: Slices) -> Slices:
     for image in slices:
         image.RescaleType = "MGML"
-        image.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL", "MATERIAL_FRACTION"]
+        set_as_found(image, "ImageType", ["ORIGINAL", "PRIMARY", "AXIAL", "MATERIAL_FRACTION"])
     return slices
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydicom.uid import JPEGLSLossless
 
-from client.virtual_hospital.faults.fault import Fault, Slices
+from client.virtual_hospital.faults.fault import Fault, Slices, set_as_found
 
 
 def _contrast_by_volume_alone(slices: Slices) -> Slices:
@@ -29,7 +29,7 @@ def _recompressed(slices: Slices) -> Slices:
 
 def _unknown_character_set(slices: Slices) -> Slices:
     for image in slices:
-        image.SpecificCharacterSet = "windows-1252"
+        set_as_found(image, "SpecificCharacterSet", "windows-1252")
     return slices
 
 

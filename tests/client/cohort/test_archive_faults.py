@@ -34,6 +34,8 @@ TAKEN = dict.fromkeys(("01", "03", "04", "06", "08", "12", "39", "41", "61"), TW
 CONTRAST_DENIED = ("59_contrast_word_00", "59_contrast_word_04", "59_contrast_word_06")
 CONTRAST_SAID = ("60_contrast_elsewhere_0", "60_contrast_elsewhere_2")
 MOST_DIFFERENCE_HU = 2.0
+# Its noise, which the twin has not, is averaged with the skin.
+NOISY, MOST_DIFFERENCE_WITH_NOISE_HU = "39", 12.0
 
 Examine = Callable[..., tuple[Findings, list[Case]]]
 
@@ -75,7 +77,9 @@ def test_what_is_only_odd_is_taken_and_comes_out_as_its_sound_twin(found: Examin
     findings, cases = found(name)
     assert [len(cases), verdicts(findings)] == [1, {VerdictCode.ACCEPTED}]
     (_, (twin,)) = found(TAKEN[name])
-    assert np.abs(cases[0].volume_hu.astype(float) - twin.volume_hu).mean() <= MOST_DIFFERENCE_HU
+    assert np.abs(cases[0].volume_hu.astype(float) - twin.volume_hu).mean() <= (
+        MOST_DIFFERENCE_WITH_NOISE_HU if name == NOISY else MOST_DIFFERENCE_HU
+    )
     assert np.abs(cases[0].integrals - twin.integrals).mean() <= 0.01 * twin.integrals.max()
 
 
