@@ -24,6 +24,7 @@ SAMPLED = 4
 _AIR_SHARE = 0.25
 _CLEAR_HU, _MOST_SIGMA, _NORMAL_MAD = 50.0, 4.0, 1.4826
 _BODY_HU, _TISSUE_HU = -900.0, -300.0
+_RIM_OF_METAL_HU = 1200.0
 # Noise makes few blocks of 2 by 4 equal pixels, and as many of one value as of the next; a plateau, many of one alone.
 _LEAST_FLATS, _MOST_FLATS_SHARE, _NOISY_SHARE = 12, 0.05, 0.005
 _LEAST_RATIO = 5
@@ -106,7 +107,9 @@ class ValueSurvey:
         if padding is not None:
             flat &= ~padding[:-1:step, :-3]
         self._body_pixels += int(np.count_nonzero(values > _BODY_HU))
-        found = values[:, :-3][flat]
+        # A table may be of one value, but nothing as bright as metal's rim lies beside it.
+        near = ndimage.maximum_filter1d((values > _RIM_OF_METAL_HU).view(np.uint8), 2 * self._reach + 1, axis=1)
+        found = values[:, :-3][flat & near[:, :-3].view(np.bool_)]
         found = found[found > _BODY_HU]
         if found.size:
             levels, counts = np.unique(found, return_counts=True)
