@@ -28,6 +28,7 @@ CODE = (
     "client/cohort/building.py",
     "client/cohort/examination.py",
     "client/dicom",
+    "client/header",
     "client/phantom",
     "client/virtual_hospital",
     "common/geometry.py",
