@@ -53,6 +53,7 @@ class ValueSurvey:
         self._never: Mask | None = None
         self._holes = 0
         self._flats: Counter[float] = Counter()
+        self._flat_blocks = 0
         self._body_pixels = 0
 
     def take(self, stored: NDArray[Any], hu: Plane, padding: Mask | None) -> tuple[float, float]:
@@ -109,6 +110,7 @@ class ValueSurvey:
         self._body_pixels += int(np.count_nonzero(values > _BODY_HU))
         # A table may be of one value, but nothing as bright as metal's rim lies beside it.
         near = ndimage.maximum_filter1d((values > _RIM_OF_METAL_HU).view(np.uint8), 2 * self._reach + 1, axis=1)
+        self._flat_blocks += int(np.count_nonzero(flat & (values[:, :-3] > _BODY_HU)))
         found = values[:, :-3][flat & near[:, :-3].view(np.bool_)]
         found = found[found > _BODY_HU]
         if found.size:
@@ -123,7 +125,7 @@ class ValueSurvey:
         alone = (counts[1:-1] >= _LEAST_FLATS + _LEAST_RATIO * beside) & (np.array(values) < self._peak_hu)
         count = int(counts[1:-1][alone].max(initial=0))
         few = 0 < count <= _MOST_FLATS_SHARE * self._body_pixels
-        return few and int(counts.sum()) - count <= _NOISY_SHARE * self._body_pixels
+        return few and self._flat_blocks - count <= _NOISY_SHARE * self._body_pixels
 
 
 def _range(values: NDArray[np.float32]) -> tuple[float, float]:
