@@ -8,11 +8,12 @@ WORKERS ?= 2
 TESTS = OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 BENCH_VENV ?= .venv-bench
 BENCH_READY := $(BENCH_VENV)/.ready
+BENCH_BIN := $(if $(QUICK),$(BIN),$(BENCH_VENV)/bin)
 # The second list asks for torchvision and triton, which the adapters never import: installed without dependencies.
 PEERS := itk-rtk itk-twoprojectionregistration torchio roma jaxtyping platformdirs
 PEERS_ALONE := diffdrr nanodrr flashdrr plastimatch
 
-.PHONY: demo test test-fast check fuzz bench-projection bench-cohort bench-quality bench-step format clean
+.PHONY: demo test test-fast check fuzz bench-projection bench-cohort bench-quality bench-robustness bench-step format clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -41,11 +42,12 @@ $(BENCH_READY): pyproject.toml constraints.txt constraints-bench.txt
 	$(BENCH_VENV)/bin/pip install --quiet --disable-pip-version-check -c constraints-bench.txt --no-deps $(PEERS_ALONE)
 	touch $(BENCH_READY)
 
-bench-projection: $(BENCH_READY)  ## The projector beside its peers, half an hour; CT=FOLDER adds pictures.
-	$(BENCH_VENV)/bin/python -m benchmarks.projection $(if $(CT),--ct $(CT))
+# The quick forms do without the peers' environment and say which peers they leave out.
+bench-projection: $(if $(QUICK),$(READY),$(BENCH_READY))  ## The projector beside its peers, half an hour, QUICK=1 a minute; CT=FOLDER adds pictures.
+	$(BENCH_BIN)/python -m benchmarks.projection $(if $(CT),--ct $(CT)) $(if $(QUICK),--quick)
 
-bench-cohort: $(BENCH_READY)  ## Archive to cases beside pydicom, MONAI and SimpleITK, ten minutes; CT=FOLDER adds a real head.
-	$(BENCH_VENV)/bin/python -m benchmarks.cohort $(if $(CT),--ct $(CT))
+bench-cohort: $(if $(QUICK),$(READY),$(BENCH_READY))  ## Archive to cases beside pydicom, MONAI and SimpleITK, ten minutes, QUICK=1 one; CT=FOLDER adds a real head.
+	$(BENCH_BIN)/python -m benchmarks.cohort $(if $(CT),--ct $(CT)) $(if $(QUICK),--quick)
 
 fuzz: $(READY)  ## N=50000 mutated DICOM files, SECONDS= to stop sooner; CT=FOLDER adds real bad inputs as seeds.
 	$(BIN)/python -m tests.fuzz $(if $(N),--cases $(N)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(CT),--ct $(CT))
@@ -53,8 +55,11 @@ fuzz: $(READY)  ## N=50000 mutated DICOM files, SECONDS= to stop sooner; CT=FOLD
 bench-quality: $(READY)  ## Networks and baselines on unseen real heads; BUDGET=seconds, SEEDS=count, QUICK=1, CT=FOLDER.
 	$(BIN)/python -m benchmarks.quality --ct $(or $(CT),../shared/data/ct) $(if $(BUDGET),--budget $(BUDGET)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(QUICK),--quick)
 
-bench-step: $(READY)  ## Time and memory of a training step at 128 cubed beside X2CT's, ten minutes.
-	$(BIN)/python -m benchmarks.step
+bench-robustness: $(READY)  ## What errors of the radiographs cost, what a predicted SD is worth, three minutes; STUDY=FILE, WEIGHTS=FILE, QUICK=1.
+	$(BIN)/python -m benchmarks.robustness $(if $(STUDY),--study $(STUDY)) $(if $(WEIGHTS),--weights $(WEIGHTS)) $(if $(QUICK),--quick)
+
+bench-step: $(READY)  ## Time and memory of a training step at 128 cubed beside X2CT's, ten minutes; QUICK=1 one turn.
+	$(BIN)/python -m benchmarks.step $(if $(QUICK),--steps 3 --turns 1)
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

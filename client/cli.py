@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from common.console import log_to_stderr, run_command, stop_on_signals
+from common.console import run_command
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 ledger_app = typer.Typer(no_args_is_help=True, help="What left this site.")
@@ -20,20 +20,17 @@ State = Annotated[Path, typer.Argument(help="The site's state folder.")]
 @app.command()
 def init(folder: Annotated[Path, typer.Argument(help="Folder for the key pair.")]) -> None:
     """Make this site's key pair. Send site.pub to the coordinator; site.key never leaves."""
-    from client.joining import make_key_pair
+    from client.commands import init as command
 
-    public = make_key_pair(folder)
-    typer.echo(f"public key: {public.path}\nkey SHA-256: {public.key_sha256}")
+    command.make_identity(folder)
 
 
 @app.command()
 def start(settings: Settings) -> None:
     """Build the cohort, connect, and take part in the approved studies until stopped."""
-    from client.settings import SiteSettings
-    from client.site import Site
+    from client.commands import start as command
 
-    log_to_stderr("tomoray-site")
-    Site(SiteSettings.from_toml(settings), stop_on_signals()).run()
+    command.run_site(settings)
 
 
 @app.command()
@@ -92,20 +89,17 @@ def synthesize(
 @ledger_app.command("verify")
 def ledger_verify(state: State) -> None:
     """Verify the chain of everything that left."""
-    from client.gate import Ledger
+    from client.commands import ledger as command
 
-    count = sum(1 for _ in Ledger.opened(state / "ledger").entries())
-    typer.echo(f"ledger intact: {count} entries")
+    command.verify(state)
 
 
 @ledger_app.command("show")
 def ledger_show(state: State) -> None:
     """One line for each departure: when, what, how many bytes."""
-    from client.gate import Ledger
+    from client.commands import ledger as command
 
-    for entry in Ledger.opened(state / "ledger").entries():
-        names = ", ".join(f"{record.name} {record.bytes} B" for record in entry.records)
-        typer.echo(f"{entry.sequence:6d} {entry.at} {entry.event:9s} {entry.kind:9s} {names or entry.header}")
+    command.show(state)
 
 
 def main() -> None:

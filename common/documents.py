@@ -1,4 +1,4 @@
-"""TOML documents read into pydantic models, with the first fault named in one line."""
+"""TOML documents: read into pydantic models with the first fault named in one line, and written from them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import tomllib
 from pathlib import Path
 from typing import TypeVar
 
+import tomli_w
 from pydantic import BaseModel, ValidationError
 
 from common.errors import ExitCode, Refusal
+from common.files import write_atomic
 
 MAX_DOCUMENT_BYTES = 64 * 1024
 
@@ -41,6 +43,20 @@ def parse_document(model: type[Model], text: str, where: str, code: ExitCode) ->
         raise Refusal(code, "nested too deeply", where=where, mend="remove the nesting") from error
     except ValidationError as error:
         raise first_fault(error, where, code) from error
+
+
+def document_of(model: BaseModel) -> str:
+    """The TOML text that :func:`parse_document` reads back as an equal model; what has its default is left out."""
+    return tomli_w.dumps(model.model_dump(mode="json", exclude_defaults=True, exclude_none=True))
+
+
+def write_document(model: BaseModel, path: Path, *, mode: int = 0o600) -> None:
+    """Write a model as a TOML file, whole or not at all.
+
+    Raises:
+        Refusal: ``DISK_FULL`` or ``DISK_UNWRITABLE``.
+    """
+    write_atomic(path, document_of(model).encode(), mode=mode)
 
 
 def first_fault(error: ValidationError, where: str, code: ExitCode) -> Refusal:

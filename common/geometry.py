@@ -102,11 +102,6 @@ class Pose(BaseModel):
     translation_mm: tuple[ShiftMm, ShiftMm, ShiftMm] = (0.0, 0.0, 0.0)
 
     @property
-    def is_turned(self) -> bool:
-        """Whether any angle differs from zero."""
-        return (self.pitch_deg, self.roll_deg, self.yaw_deg) != (0.0, 0.0, 0.0)
-
-    @property
     def rotation(self) -> FloatArray:
         """(3, 3) rotation of patient (x, y, z) into room (x, y, z)."""
         angles = np.radians((self.pitch_deg, self.roll_deg, self.yaw_deg))

@@ -9,7 +9,6 @@ import typer
 
 from common.console import run_command, stop_on_signals
 from common.roles import Role
-from common.study import Study
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -44,6 +43,8 @@ def admit(
 @app.command()
 def study(path: Annotated[Path, typer.Argument(help="Study file (TOML).")]) -> None:
     """Check a study and print its hash, which sites approve."""
+    from common.study import Study
+
     loaded = Study.from_toml(path)
     typer.echo(f"{loaded.sha256}  {loaded.name}")
 

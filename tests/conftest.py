@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from common.study import Study
+from tests import absences
 
 # Archives of true DICOM, and cases of random blobs: several wings' tests share them.
 pytest_plugins = ["tests.client.archives", "tests.client.tiny_cases"]
@@ -39,6 +41,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.xdist_group(str(item.path.parent.relative_to(item.config.rootpath))))
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """One line for all that was left out, by what this machine lacks."""
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in terminalreporter.getreports("skipped"))
+    if reasons:
+        terminalreporter.line("skipped: " + ", ".join(f"{count} {reason}" for reason, count in reasons.most_common()))
+
+
 @pytest.fixture
 def study_text() -> str:
     return SMALL
@@ -57,6 +66,6 @@ def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]
     size = f"size={getattr(request, 'param', 256)}k"
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(folder)], check=False)
     if mounted.returncode != 0:
-        pytest.skip("this user may not mount a small disk")
+        pytest.skip(absences.SMALL_DISK)
     yield folder
     subprocess.run(["umount", str(folder)], check=True)

@@ -32,7 +32,7 @@ WINGS = {
     "server": ["consortium", "link", "aggregation", "rounds", "report", "coordinator", "demo"],
 }
 # Files of a side that stand above its wings; of these, only commands import any.
-ABOVE = {"client": {"cli", "settings", "source", "site"}, "server": {"cli"}}
+ABOVE = {"client": {"cli", "settings", "source", "site"}, "server": {"cli", "report_cli"}}
 COMMANDS = {"client/commands"}
 PRODUCT = ("common", "client", "server")
 FORBIDDEN = {"pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal", "joblib"}

@@ -14,11 +14,13 @@ from rich.console import Console
 
 from benchmarks.cohort import canonical, scanning
 from benchmarks.cohort.clock import CostTable
+from benchmarks.cohort.peers import left_out
 from benchmarks.cohort.series import series_folders
 from benchmarks.cohort.synthetic_archive import ArchiveSize, synthetic_archive
 from benchmarks.measure import Goal, conclude, show
 
 CACHE = Path(tempfile.gettempdir()) / "tomoray-benchmarks"
+QUICK_SIZE = ArchiveSize(series=50, slices=100)
 PROTOCOL = (
     "(a) 200 series of 100 files, 128² int16, some 80 elements, half explicit, half implicit; page cache warm; medians "
     "of turns; the first scan starts without an index. (b) One series from its folder to 128³ voxels of 1.8 mm; ours "
@@ -34,22 +36,26 @@ def main(
     threads: Annotated[int, typer.Option(help="Threads of every method, processes of the scan.")] = 2,
     turns: Annotated[int, typer.Option(help="Counted turns.")] = 5,
     part: Annotated[list[str] | None, typer.Option(help="scan, rate or agreement; all by default.")] = None,
+    quick: Annotated[bool, typer.Option(help="A small archive, one counted turn; no results are written.")] = False,
 ) -> None:
     """Measure, print tables, write results."""
     torch.set_num_threads(threads)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
     console = Console(width=150)
-    parts = part or ["scan", "rate", "agreement"]
+    parts, turns = part or ["scan", "rate", "agreement"], 1 if quick else turns
     goals: list[Goal] = []
     figures: dict[str, object] = {}
     if "scan" in parts:
-        size = ArchiveSize()
+        size = QUICK_SIZE if quick else ArchiveSize()
         costs = scanning.scan_table(synthetic_archive(cache, size), size, threads, min(turns, 3))
         _show_costs(console, f"(a) {size.files} files, s", costs, scanning.FIRST)
         goals += scanning.scan_goals(costs)
         figures["(a)"] = {
             name: asdict(taken) | {"files_per_s": size.files / taken.wall_s} for name, taken in costs.items()
         }
+    missing = left_out() if {"rate", "agreement"} & set(parts) else []
+    if missing:
+        console.print(f"Peers left out: {', '.join(missing)}", highlight=False, soft_wrap=True)
     folders = series_folders(cache, ct) if {"rate", "agreement"} & set(parts) else {}
     if "rate" in parts:
         rates = canonical.rate_table(folders, turns)
@@ -64,10 +70,11 @@ def main(
             for name, row in agreement.items()
             for method, found in row.items()
         ]
-        show(console, "(b) difference to SimpleITK, HU", ["volume", "mean", "maximum"], rows)
+        if rows:
+            show(console, "(b) difference to SimpleITK, HU", ["volume", "mean", "maximum"], rows)
         goals += canonical.agreement_goals(agreement)
         figures["agreement"] = canonical.agreement_figures(agreement)
-    complete = ct is not None and set(parts) >= {"scan", "rate", "agreement"}
+    complete = not (quick or missing) and ct is not None and set(parts) >= {"scan", "rate", "agreement"}
     conclude(console, "cohort", goals, figures, PROTOCOL, complete=complete)
 
 

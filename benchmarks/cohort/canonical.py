@@ -14,7 +14,7 @@ from benchmarks.cohort.clock import CostTable, interleaved_costs
 from benchmarks.cohort.ours import case_with_radiographs, scanner_volume, volume_alone
 from benchmarks.cohort.peers import AIR_HU, monai_pipeline, monai_volume, readers, sitk_volume
 from benchmarks.measure import Goal
-from client.case.construction import Recipe
+from client.case import Recipe
 from common.geometry import Geometry, Grid
 from common.study import RadiographSettings
 

@@ -7,16 +7,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from client.archive.discovery import discover
-from client.archive.eligibility import judge_headers
-from client.archive.pseudonym import Pseudonyms
-from client.archive.slice_plan import Plan
+from client.archive import Plan, Pseudonyms, discover, judge_headers
+from client.case import Case, Pose, Recipe, construct_case, decode_stack, find_body, resample
 from client.case.alignment import align
-from client.case.body import find_body
-from client.case.case import Case
-from client.case.construction import Recipe, construct_case, target_volume
-from client.case.decoding import averaged, decode_stack
-from client.case.volume import Pose, fine_grid, resample
+from client.case.construction import target_volume
+from client.case.decoding import averaged
+from client.case.volume import fine_grid
 from common.geometry import Grid
 from common.study import CohortSettings
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -31,12 +31,23 @@ Volume = NDArray[np.float32]
 Pipeline = Callable[[str], Any]
 
 
+# What each of MONAI's readers needs here beside MONAI: orientations are nibabel's in both.
+_NEEDS: Mapping[str, tuple[str, ...]] = {"MONAI, PydicomReader": ("nibabel",), "MONAI, ITKReader": ("nibabel", "itk")}
+
+
 def readers() -> dict[str, Any]:
     """MONAI's readers of DICOM folders that this environment has."""
-    found: dict[str, Any] = {"MONAI, PydicomReader": PydicomReader()}
-    if find_spec("itk") is not None:
-        found["MONAI, ITKReader"] = ITKReader()
-    return found
+    made = {"MONAI, PydicomReader": PydicomReader, "MONAI, ITKReader": ITKReader}
+    return {name: make() for name, make in made.items() if not _missing(name)}
+
+
+def left_out() -> list[str]:
+    """Readers that this environment lacks, each with what is missing."""
+    return [f"{name} (no {', '.join(_missing(name))})" for name in _NEEDS if _missing(name)]
+
+
+def _missing(name: str) -> list[str]:
+    return [package for package in _NEEDS[name] if find_spec(package) is None]
 
 
 def monai_pipeline(reader: Any, grid: Grid) -> Pipeline:  # noqa: ANN401 - MONAI has no types

@@ -15,7 +15,7 @@ from benchmarks.cohort.clock import Cost, CostTable, cost, median
 from benchmarks.cohort.ours import NAMES
 from benchmarks.cohort.synthetic_archive import ArchiveSize
 from benchmarks.measure import Goal
-from client.archive.discovery import discover
+from client.archive import discover
 
 TOUCHED_SHARE = 0.01
 PYDICOM, PYDICOM_HEADERS = "pydicom.dcmread, whole files", "pydicom.dcmread, headers only"

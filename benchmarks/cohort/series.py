@@ -7,8 +7,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from client.virtual_hospital.dicom_archive import write_virtual_archive
-from client.virtual_hospital.scanner_style import STYLES
+from client.virtual_hospital import STYLES, write_virtual_archive
 
 REAL = "02"
 VIRTUAL_MATRIX, VIRTUAL_SEED = 512, 4

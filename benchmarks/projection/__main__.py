@@ -14,7 +14,7 @@ from rich.console import Console
 from benchmarks.measure import RESULTS, Goal, conclude, show
 from benchmarks.projection import accuracy, speed
 from benchmarks.projection.ours import OursNative
-from benchmarks.projection.peers import available_peers
+from benchmarks.projection.peers import PEERS, available_peers
 from benchmarks.projection.peers.peer import Peer
 from benchmarks.projection.pictures import compare, real_head
 from benchmarks.projection.scene import Scene
@@ -34,6 +34,7 @@ def main(
     part: Annotated[
         list[str] | None, typer.Option(help="accuracy, native, training or pictures; all by default.")
     ] = None,
+    quick: Annotated[bool, typer.Option(help="Fewer cases; no results are written.")] = False,
 ) -> None:
     """Measure, print tables, write results and pictures."""
     torch.set_num_threads(threads)
@@ -43,14 +44,14 @@ def main(
     goals: list[Goal] = []
     figures: dict[str, object] = {}
     if "accuracy" in parts:
-        goals += _accuracy(console, peers, figures)
+        goals += _accuracy(console, peers, accuracy.QUICK_SIZES if quick else accuracy.SIZES, figures)
     if "native" in parts:
-        table = speed.native_table(peers, threads)
+        table = speed.native_table(peers, threads, quick=quick)
         share = speed.native_memory_share(threads)
         _show_times(console, "(a) 512 x 512 x 256, forward, ms", table, speed.OURS_NATIVE, figures)
         goals += speed.native_goals(table, share, peers)
     if "training" in parts:
-        table = speed.training_table(peers)
+        table = speed.training_table(peers, quick=quick)
         _show_times(console, "(b) 128³ to 2 x 128², ms", table, speed.OURS, figures)
         goals += speed.training_goals(table, peers)
     if "native" in parts or "training" in parts:
@@ -58,14 +59,14 @@ def main(
         console.print(
             f"This machine: {figures['ceilings']}. GPU: {'present' if torch.cuda.is_available() else 'none'}."
         )
-    if "pictures" in parts and ct is not None:
+    if "pictures" in parts and ct is not None and peers:
         _pictures(console, ct, peers, threads)
-    complete = set(parts) >= {"accuracy", "native", "training"}
+    complete = set(parts) >= {"accuracy", "native", "training"} and not quick and len(peers) == len(PEERS)
     conclude(console, "projection", goals, figures, PROTOCOL, complete=complete)
 
 
-def _accuracy(console: Console, peers: Sequence[Peer], figures: dict[str, object]) -> list[Goal]:
-    table, poses = accuracy.accuracy_table(peers), accuracy.pose_table()
+def _accuracy(console: Console, peers: Sequence[Peer], sizes: Sequence[int], figures: dict[str, object]) -> list[Goal]:
+    table, poses = accuracy.accuracy_table(peers, sizes), accuracy.pose_table()
     for title, part in (("Error against closed forms, % of maximum: RMSE / max", table), ("Turned, smooth 128", poses)):
         cases = list(part)
         rows = []

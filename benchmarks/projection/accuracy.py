@@ -19,6 +19,7 @@ from common.geometry import Geometry, Grid, Pose
 from common.projection import Projector
 
 SIZES = (64, 128, 256)
+QUICK_SIZES = (64, 128)
 EDGE_MM = 230.4
 DETECTOR_MM = 400.0
 OFFSET = {"frontal_offset_mm": (9.0, -24.0), "lateral_offset_mm": (-6.0, 13.0)}
@@ -60,9 +61,9 @@ def detector(size: int, **more: object) -> Geometry:
     return Geometry.model_validate({"detector_shape": (size, size), "pixel_mm": DETECTOR_MM / size, **more})
 
 
-def cases() -> Iterator[Case]:
-    """Every case that all projectors are put to."""
-    for size in SIZES:
+def cases(sizes: Sequence[int] = SIZES) -> Iterator[Case]:
+    """Every case that all projectors are put to; phantoms as they are at each of the sizes, changed ones at 128."""
+    for size in sizes:
         yield Case(f"smooth {size}", smooth_phantom(), size, 1, detector(size))
         yield Case(f"head {size}", head_of_ellipsoids(), size, 3, detector(size))
     yield Case("box 128", rotated_box(), 128, 3, detector(128))
@@ -81,11 +82,11 @@ def error(images: NDArray[np.float32], truth: NDArray[np.float64]) -> Error:
     return Error(float(np.sqrt(np.mean(difference**2))), float(np.abs(difference).max()))
 
 
-def accuracy_table(peers: Sequence[Peer]) -> dict[str, dict[str, Error | None]]:
-    """Errors by case and projector; None where a projector cannot do the case."""
+def accuracy_table(peers: Sequence[Peer], sizes: Sequence[int] = SIZES) -> dict[str, dict[str, Error | None]]:
+    """Errors by case and projector; None where a projector cannot do the case. Goals need the size 128."""
     methods = [Ours(), OursNative(whole_hu=False), *peers]
     table: dict[str, dict[str, Error | None]] = {}
-    for case in cases():
+    for case in cases(sizes):
         volume = voxelised(case.phantom, (case.size,) * 3, (EDGE_MM / case.size,) * 3, case.finer)
         scene = Scene(volume, (EDGE_MM / case.size,) * 3, case.geometry)
         truth = exact(case.phantom, case.geometry)

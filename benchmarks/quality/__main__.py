@@ -14,7 +14,7 @@ from rich.console import Console
 
 from benchmarks.measure import RESULTS, conclude, show
 from benchmarks.quality import lesions, tables
-from benchmarks.quality.cohort import build_fold
+from benchmarks.quality.cohort import fold_of
 from benchmarks.quality.heads import PERSONS, heads_sha256
 from benchmarks.quality.methods import EXTRAS, METHODS, Result, Runner
 from benchmarks.quality.pictures import write_page
@@ -53,7 +53,7 @@ def main(
     results: dict[str, dict[str, list[Result]]] = defaultdict(dict)
     runners = []
     for held_out in persons:
-        fold = build_fold(held_out, ct, store)
+        fold = fold_of(held_out, ct, store)
         for seed in range(1, seeds + 1):
             runner = Runner(fold, store, seed, budget_s, console.log)
             for name in (*METHODS, *EXTRAS):
@@ -95,17 +95,18 @@ def _show_findings(console: Console, runner: Runner) -> dict[str, Any]:
 
 
 def _write_pictures(console: Console, runner: Runner) -> None:
-    volumes = {"truth": runner.fold.truths_hu[0]}
+    volumes = {}
     for name in (tables.BEST, tables.STRONGEST, tables.PEER):
         predicted = runner.predictions(name)
         if predicted is not None:
             volumes[name] = predicted[0]
-    if len(volumes) == 1:
+    if not volumes:
         console.print(f"No picture of head {runner.fold.person}: no volume predicted on this machine is kept")
         return
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"quality-head-{runner.fold.person}.png"
-    write_page(f"Head {runner.fold.person}, never trained on", volumes, path)
+    truth = {"truth": runner.fold.heads.truths_hu[0]}
+    write_page(f"Head {runner.fold.person}, never trained on", truth | volumes, path)
     console.print(f"Picture: {path.name}")
 
 

@@ -40,7 +40,7 @@ class TrainingSet:
         """The training set of a fold."""
         images = torch.stack([torch.from_numpy(case.integrals).flatten() for case in fold.cases])
         volumes = torch.stack([to_window(torch.from_numpy(case.volume_hu), WINDOW).flatten() for case in fold.cases])
-        return cls(images, volumes, fold.training)
+        return cls(images, volumes, fold.heads.training)
 
     def variance(self) -> Tensor:
         """(1, 1, z, y, x) variance of each voxel over the cases."""

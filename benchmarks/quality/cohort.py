@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import final
 
@@ -16,8 +17,8 @@ from benchmarks.quality.heads import FINE, PERSONS, canonical_head
 from benchmarks.quality.morphs import morph
 from benchmarks.quality.store import Store, code_sha256
 from client.case import Case, CaseFacts, add_noise
-from client.learning.widening import Widener
-from client.phantom.anatomy import procedural_head
+from client.learning import Widener
+from client.phantom import procedural_head
 from common.geometry import Geometry
 from common.study import RadiographSettings, Study, Widening
 
@@ -46,8 +47,8 @@ COHORT = Widening(
 ACQUISITION = Widening(rotation_deg=4.0, shift_mm=4.0, noise_hu=3.0)
 CODE = (
     *HEAD_CODE,
+    "common/attenuation.py",
     "common/projection",
-    "common/geometry.py",
     "client/learning/widening",
     "benchmarks/quality/morphs.py",
     "benchmarks/quality/cohort.py",
@@ -69,33 +70,50 @@ class TrainingCase:
 
 @final
 @dataclass(frozen=True)
-class Fold:
-    """One person held out.
+class FoldHeads:
+    """The heads of a fold.
 
     Attributes:
-        person: who is held out.
         training: cases of the others, each nearest to one of their sites.
         truths_hu: (POSES, z, y, x), the held-out person in several poses.
         fine_hu: (z, y, x), the held-out person on the fine grid as the pipeline laid it.
         integrals: (POSES, 2, rows, columns), with photon noise.
     """
 
-    person: str
     training: Sequence[TrainingCase]
     truths_hu: Tensor
     fine_hu: Tensor
     integrals: Tensor
 
+
+@final
+class Fold:
+    """One person held out. Its heads take minutes: they are built when one is asked for, and what is known needs none.
+
+    Args:
+        person: who is held out.
+        build: makes the heads.
+    """
+
+    def __init__(self, person: str, build: Callable[[], FoldHeads]) -> None:
+        self.person = person
+        self._build = build
+
+    @cached_property
+    def heads(self) -> FoldHeads:
+        """The heads, built once."""
+        return self._build()
+
     @property
     def cases(self) -> list[Case]:
         """All training cases."""
-        return [entry.case for entry in self.training]
+        return [entry.case for entry in self.heads.training]
 
     @property
     def sites(self) -> Mapping[str, list[Case]]:
         """What the hospitals could have: one site a person, and no morph, which takes persons of two sites."""
-        names = sorted({entry.site for entry in self.training})
-        own = [entry for entry in self.training if len(entry.persons) < 2]
+        names = sorted({entry.site for entry in self.heads.training})
+        own = [entry for entry in self.heads.training if len(entry.persons) < 2]
         return {name: [entry.case for entry in own if entry.site == name] for name in names}
 
 
@@ -105,8 +123,18 @@ def study_on(grid_of: str, widening: Widening) -> Study:
     return Study(name="quality", grid=grid, geometry=GEOMETRY, radiograph=RADIOGRAPH, widening=widening)
 
 
-def build_fold(person: str, ct: Path, store: Store) -> Fold:
-    """Everything of one fold; parts that folds share are built once."""
+def fold_of(person: str, ct: Path, store: Store) -> Fold:
+    """The fold that holds a person out.
+
+    Args:
+        person: who is held out.
+        ct: folder that holds the heads.
+        store: where heads and samples are kept; what folds share is built once.
+    """
+    return Fold(person, lambda: _heads(person, ct, store))
+
+
+def _heads(person: str, ct: Path, store: Store) -> FoldHeads:
     training: list[TrainingCase] = []
     others = [other for other in PERSONS if other != person]
     for other in others:
@@ -120,8 +148,7 @@ def build_fold(person: str, ct: Path, store: Store) -> Fold:
         training.append(TrainingCase(case, others[number % len(others)], frozenset()))
     held_out = _samples(f"held out {person}", POSES, ct, store)
     noise = torch.Generator().manual_seed(1000 + int(person))
-    return Fold(
-        person=person,
+    return FoldHeads(
         training=training,
         truths_hu=held_out["hu"].float(),
         fine_hu=canonical_head(person, ct, store),

@@ -15,10 +15,7 @@ from torch import Tensor
 
 from benchmarks.quality.store import Store, code_sha256
 from client.cohort import build_cohort
-from client.virtual_hospital import STYLES, find_head
-from client.virtual_hospital.dicom_archive import write_series
-from client.virtual_hospital.head_source import read_head
-from client.virtual_hospital.scanner_style import acquire
+from client.virtual_hospital import STYLES, acquire, find_head, read_head, write_series
 from common.geometry import Geometry, Grid
 from common.roles import Role
 from common.study import CohortSettings, Privacy, Study
@@ -28,9 +25,12 @@ FINE = Grid(shape=(128, 128, 128), voxel_mm=1.8)
 CODE = (
     "client/archive",
     "client/case",
+    "client/cohort/building.py",
+    "client/cohort/examination.py",
     "client/dicom",
     "client/phantom",
     "client/virtual_hospital",
+    "common/geometry.py",
     "benchmarks/quality/heads.py",
 )
 _NIFTI_VOXEL_MM = 1.0
@@ -48,7 +48,7 @@ def canonical_head(person: str, ct: Path, store: Store) -> Tensor:
         store: where it is kept.
 
     Raises:
-        Refusal: as :func:`client.archive.build_cohort` does, and where there is no such head.
+        Refusal: as :func:`client.cohort.build_cohort` does, and where there is no such head.
     """
     source = find_head(ct, person)
     key = {"person": person, "code": code_sha256(CODE)}

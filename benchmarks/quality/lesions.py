@@ -13,8 +13,7 @@ from torch import Tensor
 from benchmarks.quality.cohort import GEOMETRY, RADIOGRAPH, Fold, on_training_grid, study_on
 from benchmarks.quality.heads import FINE
 from client.case import add_noise
-from client.learning import Finding, FindingKind, soft_tissue, with_finding
-from client.learning.widening import Widener
+from client.learning import Finding, FindingKind, Widener, soft_tissue, with_finding
 from common.attenuation import hu_to_mu
 from common.projection import Projector
 from common.study import Widening
@@ -57,7 +56,7 @@ class Shown:
 
 def bleeds(fold: Fold, predict: Predict) -> list[Shown]:
     """A bleed of growing radius in the left hemisphere."""
-    head = fold.fine_hu.float()
+    head = fold.heads.fine_hu.float()
     return _shown(fold, predict, BLEED_RADII_MM, [_with_bleed(head, radius) for radius in BLEED_RADII_MM])
 
 
@@ -65,7 +64,7 @@ def ventricles(fold: Fold, predict: Predict) -> list[Shown]:
     """Ventricles of growing size."""
     widener = Widener(study_on("fine", Widening()), torch.device("cpu"))
     (still,) = widener.draw(1, torch.Generator().manual_seed(0))
-    head = fold.fine_hu.float()[None, None]
+    head = fold.heads.fine_hu.float()[None, None]
     larger = [widener.widened(head, [replace(still, ventricles=size)])[0][0, 0] for size in VENTRICLE_SIZES]
     return _shown(fold, predict, VENTRICLE_SIZES, larger)
 
@@ -87,7 +86,7 @@ def _with_bleed(head: Tensor, radius_mm: float) -> Tensor:
 
 def _shown(fold: Fold, predict: Predict, sizes: Sequence[float], changed: Sequence[Tensor]) -> list[Shown]:
     projector = Projector(FINE, GEOMETRY)
-    head = fold.fine_hu.float()
+    head = fold.heads.fine_hu.float()
     before = on_training_grid(head).float()
     plain = _predictions(projector, head, predict)
     found = []

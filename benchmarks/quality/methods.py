@@ -30,27 +30,45 @@ METHODS = (*BASELINES, *NETWORKS, CENTRALISED, FEDERATED, *LOCALS)
 EXTRAS = (*ABLATIONS, *(name for name in FEDERATIONS if name != FEDERATED))
 ALONE = {*NETWORKS, *ABLATIONS}
 
-_METRIC_CODE = ("common/metrics", "benchmarks/quality/methods.py")
-_BASELINE_CODE = (*cohort.CODE, *_METRIC_CODE, "benchmarks/quality/classical.py", "common/networks/consistency.py")
-_NETWORK_CODE = (
+_METRIC_CODE = (
+    "common/metrics/calculation.py",
+    "common/metrics/regions.py",
+    "common/metrics/sharpness.py",
+    "benchmarks/quality/methods.py",
+)
+BASELINE_CODE = (
+    *cohort.CODE,
+    *_METRIC_CODE,
+    "benchmarks/quality/classical.py",
+    "common/networks/consistency.py",
+    "common/objective.py",
+)
+NETWORK_CODE = (
     *cohort.CODE,
     *_METRIC_CODE,
     "common/networks",
-    "common/projection/lifting.py",
     "common/objective.py",
-    "common/study",
+    "common/study/networks.py",
     "common/averaging.py",
-    "client/learning/players.py",
+    "client/learning/moments.py",
     "client/learning/muon.py",
+    "client/learning/players.py",
     "client/learning/precision.py",
     "client/learning/running_average.py",
     "client/learning/samples.py",
     "client/learning/schedule.py",
-    "client/synthesis/synthesiser.py",
     "client/learning/local_training.py",
+    "client/synthesis/synthesiser.py",
     "benchmarks/quality/training.py",
 )
-_FEDERATED_CODE = (*_NETWORK_CODE, "server/aggregation", "server/rounds", "benchmarks/quality/federation.py")
+FEDERATED_CODE = (
+    *NETWORK_CODE,
+    "client/link/work.py",
+    "common/exchange/weights.py",
+    "server/aggregation",
+    "server/rounds",
+    "benchmarks/quality/federation.py",
+)
 # How many steps fit is found by measuring; a study is told from another at this many.
 _STEPS_OF_A_KEY = 1000
 # Federations are compared at equal steps: all sites together take so many a second of the budget, whatever the core.
@@ -148,7 +166,7 @@ class Runner:
 
     def _compute(self, method: str) -> dict[str, Any]:
         self._say(f"{self.fold.person}: {method}, seed {self._seed}")
-        key, integrals = self._key(method), self.fold.integrals
+        key, integrals = self._key(method), self.fold.heads.integrals
         if method in BASELINES:
             predicted, note = self._baseline(method, integrals)
             record = {"cpu_s": 0.0, "steps": 0, "note": note}
@@ -158,7 +176,7 @@ class Runner:
             record = {"cpu_s": trained.cpu_s, "steps": trained.steps, "note": ""}
             if method == FEDERATED_AS:
                 self._store.keep_tensors("weights", key, trained.weights)
-        pairs = zip(self.fold.truths_hu, predicted, strict=True)
+        pairs = zip(self.fold.heads.truths_hu, predicted, strict=True)
         record["poses"] = [asdict(case_metrics(truth, hu, classical.WINDOW)) for truth, hu in pairs]
         self._store.keep_tensors("predictions", key, {"hu": predicted.round().to(torch.int16)})
         self._store.keep_record("results", key, record)
@@ -197,8 +215,8 @@ class Runner:
     def _key(self, method: str) -> dict[str, Any]:
         common = {"method": method, "person": self.fold.person}
         if method in BASELINES:
-            return common | {"code": code_sha256(_BASELINE_CODE)}
-        code = _NETWORK_CODE if method in ALONE else _FEDERATED_CODE
+            return common | {"code": code_sha256(BASELINE_CODE)}
+        code = NETWORK_CODE if method in ALONE else FEDERATED_CODE
         study = self._study(method, _STEPS_OF_A_KEY).sha256
         return common | {"seed": self._seed, "budget_s": self._budget_s, "study": study, "code": code_sha256(code)}
 

@@ -56,22 +56,32 @@ class Store:
 
     def keep_record(self, kind: str, key: Mapping[str, Any], record: Mapping[str, Any]) -> None:
         """Keep a record under a key, the key with it."""
-        text = json.dumps({"key": self._whole(key)} | dict(record), indent=1, sort_keys=True) + "\n"
         path = self._record_path(kind, key)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, text.encode(), mode=0o644)
+        write_atomic(path, record_text(self._whole(key), record).encode(), mode=0o644)
 
     def _tensor_path(self, kind: str, key: Mapping[str, Any]) -> Path:
-        return make_folder(self._folder / kind) / f"{self._digest(key)}.safetensors"
+        return make_folder(self._folder / kind) / f"{_digest(self._whole(key))}.safetensors"
 
     def _record_path(self, kind: str, key: Mapping[str, Any]) -> Path:
-        return self._records / kind / f"{self._digest(key)}.json"
+        return self._records / kind / record_name(self._whole(key))
 
     def _whole(self, key: Mapping[str, Any]) -> dict[str, Any]:
         return {"source": self._source} | dict(key)
 
-    def _digest(self, key: Mapping[str, Any]) -> str:
-        return hashlib.sha256(json.dumps(self._whole(key), sort_keys=True).encode()).hexdigest()[:24]
+
+def record_name(whole_key: Mapping[str, Any]) -> str:
+    """The name of the file that keeps the record of a key, its source included."""
+    return f"{_digest(whole_key)}.json"
+
+
+def record_text(whole_key: Mapping[str, Any], record: Mapping[str, Any]) -> str:
+    """What that file holds."""
+    return json.dumps(dict(record) | {"key": dict(whole_key)}, indent=1, sort_keys=True) + "\n"
+
+
+def _digest(whole_key: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(dict(whole_key), sort_keys=True).encode()).hexdigest()[:24]
 
 
 def code_sha256(places: Iterable[str]) -> str:

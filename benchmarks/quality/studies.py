@@ -1,4 +1,4 @@
-"""The study behind every network of the table: one recipe, and what each method changes in it."""
+"""The study behind every network of the table: the shipped one, and what each method changes in it."""
 
 from __future__ import annotations
 
@@ -6,34 +6,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, final
 
-from benchmarks.quality.cohort import GEOMETRY, GRID, RADIOGRAPH
-from common.study import Study
-
-# The discriminator joins after this share of the steps, when there is something to judge.
-ADVERSARIAL_FROM = 0.3
+from benchmarks.quality.store import ROOT
+from common.study import CohortSettings, Privacy, Study
 
 Options = dict[str, Any]
 
-_BARE: Options = {"name": "lifting", "size": "small", "consistency_steps": 0}
-_CONSISTENT: Options = _BARE | {"consistency_steps": 2, "inference_consistency_steps": 20}
-_RECIPE: Options = {
-    # Averages over sites are batches too: of the same cases, more and smaller steps serve a federation better.
-    "batch_size": 1,
-    "optimiser": "muon",
-    "lr_generator": 3e-3,
-    "lr_discriminator": 1e-3,
-    "warmup_steps": 40,
-    "l1_weight": 1.0,
-    "mse_weight": 4.0,
-    "body_weight": 1.0,
-    "bone_weight": 2.0,
-    "reprojection_weight": 0.1,
-    "adversarial_weight": 0.0,
-    "mixed_precision": True,
+RECIPE = Study.from_toml(ROOT / "configs" / "cranial-drr-64.toml")
+# The discriminator joins after this share of the steps.
+ADVERSARIAL_FROM = RECIPE.optimisation.adversarial_from_step / (
+    RECIPE.federation.rounds * RECIPE.optimisation.steps_per_round
+)
+# Heads of one machine: nothing leaves it, and a fold has as many cases as it has.
+_HERE: Options = {
+    "name": "quality",
+    "title": "",
+    "cohort": CohortSettings().model_dump(),
+    "privacy": Privacy(minimum_cases=1).model_dump(),
 }
-_GAME: Options = _RECIPE | {"adversarial_weight": 0.002}
+
+_INCONSISTENT: Options = {"consistency_steps": 0, "inference_consistency_steps": None}
+_WITHOUT_GAME: Options = {"adversarial_weight": 0.0}
 # Ying et al., CVPR 2019: least squares 0.1, squared error 10, projections along the axes 10; Adam at 2e-4.
-_X2CT: Options = _RECIPE | {
+_X2CT: Options = {
     "optimiser": "adamw",
     "lr_generator": 2e-4,
     "lr_discriminator": 2e-4,
@@ -56,8 +50,8 @@ class Network:
     """What a method changes in a study.
 
     Attributes:
-        generator: the study's ``networks.generator``.
-        optimisation: what differs from the study's defaults.
+        generator: what differs from its ``networks.generator``.
+        optimisation: what differs from its own.
         joins_at: share of the steps after which the discriminator joins; 1 where there is none.
         widening: strengths on top of the cohort's own deformations.
     """
@@ -83,34 +77,34 @@ class Federation:
 
 
 FEDERATED_AS, FEDERATED = "lifting GAN + consistency", "federated, three sites"
-FEDERATIONS: Mapping[str, Federation] = {FEDERATED: Federation(10)} | {
+FEDERATIONS: Mapping[str, Federation] = {FEDERATED: Federation(RECIPE.optimisation.steps_per_round)} | {
     f"federated, every {steps} steps": Federation(steps) for steps in (5, 20, 50, 100)
 }
-_OURS = Network(_CONSISTENT, _GAME, ADVERSARIAL_FROM)
+_OURS = Network({}, {}, ADVERSARIAL_FROM)
 
 NETWORKS: Mapping[str, Network] = {
-    "lifting": Network(_BARE, _RECIPE),
-    "lifting + consistency": Network(_CONSISTENT, _RECIPE),
-    "lifting GAN": Network(_BARE, _GAME, ADVERSARIAL_FROM),
+    "lifting": Network(_INCONSISTENT, _WITHOUT_GAME),
+    "lifting + consistency": Network({}, _WITHOUT_GAME),
+    "lifting GAN": Network(_INCONSISTENT, {}, ADVERSARIAL_FROM),
     FEDERATED_AS: _OURS,
-    "X2CT-GAN": Network({"name": "x2ct", "consistency_steps": 0}, _X2CT, 0.0),
+    "X2CT-GAN": Network(_INCONSISTENT | {"name": "x2ct"}, _X2CT, 0.0),
 }
 # One thing changed in the network without the game, to see what matters.
 ABLATIONS: Mapping[str, Network] = {
     "widened on the fly": Network(
-        _CONSISTENT, _RECIPE, widening={"displacement_mm": 3.0, "scale": 0.05, "rotation_deg": 3.0, "shift_mm": 3.0}
+        {}, _WITHOUT_GAME, widening={"displacement_mm": 3.0, "scale": 0.05, "rotation_deg": 3.0, "shift_mm": 3.0}
     ),
-    "sigmoid, learned freedom": Network(_CONSISTENT | _SIGMOID, _RECIPE | {"raw_weight": 0.0}),
-    "sigmoid without consistency": Network(_BARE | _SIGMOID, _RECIPE),
-    "nothing asked before consistency": Network(_CONSISTENT, _RECIPE | {"raw_weight": 0.0}),
-    "variance by likelihood": Network(_CONSISTENT | _VARIANCE, _RECIPE | {"likelihood_weight": 0.02}),
-    "AdamW": Network(_CONSISTENT, _RECIPE | {"optimiser": "adamw", "lr_generator": 1.5e-3}),
-    "uniform freedom": Network(_CONSISTENT | {"consistency_weight": "uniform"}, _RECIPE),
-    "eight steps unrolled": Network(_CONSISTENT | {"consistency_steps": 8}, _RECIPE),
-    "base size": Network(_CONSISTENT | {"size": "base"}, _RECIPE),
-    "batches of two": Network(_CONSISTENT, _RECIPE | {"batch_size": 2}),
-    "brain weighted": Network(_CONSISTENT, _RECIPE | {"brain_weight": 2.0}),
-    "running average": Network(_CONSISTENT, _RECIPE | {"ema_decay": 0.98}),
+    "sigmoid, learned freedom": Network(_SIGMOID, _WITHOUT_GAME | {"raw_weight": 0.0}),
+    "sigmoid without consistency": Network(_INCONSISTENT | _SIGMOID, _WITHOUT_GAME),
+    "nothing asked before consistency": Network({}, _WITHOUT_GAME | {"raw_weight": 0.0}),
+    "variance by likelihood": Network(_VARIANCE, _WITHOUT_GAME | {"likelihood_weight": 0.02}),
+    "AdamW": Network({}, _WITHOUT_GAME | {"optimiser": "adamw", "lr_generator": 1.5e-3}),
+    "uniform freedom": Network({"consistency_weight": "uniform"}, _WITHOUT_GAME),
+    "eight steps unrolled": Network({"consistency_steps": 8}, _WITHOUT_GAME),
+    "base size": Network({"size": "base"}, _WITHOUT_GAME),
+    "batches of two": Network({}, _WITHOUT_GAME | {"batch_size": 2}),
+    "brain weighted": Network({}, _WITHOUT_GAME | {"brain_weight": 2.0}),
+    "running average": Network({}, _WITHOUT_GAME | {"ema_decay": 0.98}),
 }
 
 
@@ -133,23 +127,15 @@ def study_of(network: str, seed: int, steps: int, *, federation: Federation | No
     if federation is not None:
         rounds = max(1, steps // federation.every_steps)
         steps = rounds * federation.every_steps
-    optimisation = dict(chosen.optimisation) | (federation.optimisation if federation else {})
-    optimisation |= {
+    document = RECIPE.model_dump() | _HERE
+    document["networks"]["generator"] |= chosen.generator
+    document["optimisation"] |= chosen.optimisation | (federation.optimisation if federation else {})
+    document["optimisation"] |= {
         "seed": seed,
         "steps_per_round": steps // rounds,
-        "warmup_steps": min(optimisation["warmup_steps"], steps // 5),
+        "warmup_steps": min(document["optimisation"]["warmup_steps"], steps // 5),
         "adversarial_from_step": round(chosen.joins_at * steps),
     }
-    return Study.model_validate(
-        {
-            "name": "quality",
-            "grid": GRID,
-            "geometry": GEOMETRY,
-            "radiograph": RADIOGRAPH,
-            "networks": {"generator": chosen.generator, "discriminator": {"width": 16, "layers": 2}},
-            "optimisation": optimisation,
-            "federation": {"rounds": rounds},
-            "widening": chosen.widening,
-            "privacy": {"minimum_cases": 1},
-        }
-    )
+    document["federation"]["rounds"] = rounds
+    document["widening"] |= chosen.widening
+    return Study.model_validate(document)

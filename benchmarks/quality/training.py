@@ -17,7 +17,7 @@ from torch import Tensor
 from benchmarks.quality.studies import network_of, study_of
 from client.case import Case
 from client.learning import LocalTrainer, StepProgress
-from client.synthesis.synthesiser import Synthesiser
+from client.synthesis import Synthesiser
 from common.exchange import Weights, weights_of
 from common.networks import build_discriminator, build_generator
 from common.study import Study

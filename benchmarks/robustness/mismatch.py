@@ -19,6 +19,7 @@ from common.metrics import BONE_HU, mae_hu, psnr_db
 from common.projection import Projector
 from common.study import Study
 
+EXACT = "none"
 DISTANCE_MM = 30.0
 GAIN = 1.05
 DENSER_BONE = 1.3
@@ -70,7 +71,7 @@ def mismatched_integrals(study: Study, volumes_hu: Tensor) -> dict[str, Tensor]:
     denser = torch.where(volumes_hu[:, None] > BONE_HU, DENSER_BONE * mu_per_mm, mu_per_mm)
     exact = _projected(study, geometry, mu_per_mm)
     return {
-        "none": exact,
+        EXACT: exact,
         f"detector {DISTANCE_MM:g} mm further": _projected(study, _moved(geometry, DISTANCE_MM), mu_per_mm),
         f"detector {DISTANCE_MM:g} mm nearer": _projected(study, _moved(geometry, -DISTANCE_MM), mu_per_mm),
         f"gain {GAIN:g}": GAIN * exact,

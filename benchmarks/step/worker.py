@@ -14,7 +14,7 @@ import torch
 from client.case import Case, CaseFacts, drr_pair
 from client.learning.players import Players
 from client.learning.samples import Samples
-from client.phantom.anatomy import procedural_head
+from client.phantom import procedural_head
 from common.processes import return_freed_blocks
 from common.study import Study, Widening
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from client.archive import VerdictCode
 from client.case import Case, Provenance
 from client.cohort import MENDS, REASONS, Findings
@@ -16,6 +14,7 @@ from client.cohort_page.charts import STRIP_WIDTH, scanner_bars, strips
 from client.cohort_page.outliers import ROBUST_Z, Standing, standings
 from client.cohort_page.thumbnails import Thumbnail, thumbnails
 from common.files import make_folder, write_atomic
+from common.pages import page_templates
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 CASES_IN_A_GROUP: Final = 24
@@ -56,26 +55,22 @@ def write_cohort_page(path: Path, findings: Findings, cases: Sequence[Case]) -> 
     """
     cards = sorted(_cards(findings, cases), key=lambda card: (-card.standing.score, card.case.pseudonym))
     facts = [case.facts for case in cases]
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["figure"] = figure
-    page = environment.get_template("cohort.html.j2").render(
-        study=findings.study,
-        flow=findings.flow,
-        exclusions=list(_exclusions(findings)),
-        verdicts=sorted(findings.verdicts, key=lambda verdict: (verdict.code.value, verdict.series)),
-        provenance=cases[0].provenance if cases else Provenance(),
-        bars=scanner_bars(facts),
-        strips=strips(facts),
-        strip_width=STRIP_WIDTH,
-        groups=[cards[start : start + CASES_IN_A_GROUP] for start in range(0, len(cards), CASES_IN_A_GROUP)],
-        outliers=sum(card.standing.is_outlier for card in cards),
-        robust_z=ROBUST_Z,
+    page = (
+        page_templates(TEMPLATES, figure=figure)
+        .get_template("cohort.html.j2")
+        .render(
+            study=findings.study,
+            flow=findings.flow,
+            exclusions=list(_exclusions(findings)),
+            verdicts=sorted(findings.verdicts, key=lambda verdict: (verdict.code.value, verdict.series)),
+            provenance=cases[0].provenance if cases else Provenance(),
+            bars=scanner_bars(facts),
+            strips=strips(facts),
+            strip_width=STRIP_WIDTH,
+            groups=[cards[start : start + CASES_IN_A_GROUP] for start in range(0, len(cards), CASES_IN_A_GROUP)],
+            outliers=sum(card.standing.is_outlier for card in cards),
+            robust_z=ROBUST_Z,
+        )
     )
     make_folder(path.parent)
     write_atomic(path, page.encode("utf-8"), mode=0o600)

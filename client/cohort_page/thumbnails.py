@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import final
@@ -11,17 +9,16 @@ from typing import final
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
 
 from client.case import Case
 from common.geometry import Grid
 from common.hanging import PLANES, RADIOGRAPHS, Edges, hung
+from common.pictures import jpeg_address
 from common.radiograph_display import display
 from common.study import Study, Window
 
 WINDOWS = (("brain", Window(low_hu=0, high_hu=80)), ("bone", Window(low_hu=-500, high_hu=1500)))
 LARGEST_PIXELS = 160
-_JPEG_QUALITY = 85
 
 
 @final
@@ -49,19 +46,12 @@ def _slices(volume_hu: npt.NDArray[np.int16], grid: Grid, name: str, window: Win
         grey = np.clip((cut - window.low_hu) / window.width_hu, 0, 1) * 255
         rows, columns = cut.shape
         width = columns * grid.voxel_mm / max(grid.extent_mm)
-        yield Thumbnail(f"{plane}, {name}", _jpeg(grey.astype(np.uint8)), edges, width, columns / rows)
+        yield Thumbnail(
+            f"{plane}, {name}", jpeg_address(grey.astype(np.uint8), LARGEST_PIXELS), edges, width, columns / rows
+        )
 
 
 def _radiographs(case: Case, study: Study) -> Iterator[Thumbnail]:
     rows, columns = study.geometry.detector_shape
     for grey, (name, edges) in zip(display(torch.from_numpy(case.integrals)), RADIOGRAPHS, strict=True):
-        yield Thumbnail(f"{name} DRR", _jpeg(grey), edges, 1.0, columns / rows)
-
-
-def _jpeg(grey: npt.NDArray[np.uint8]) -> str:
-    """A data address of the picture, shrunk where it is larger than a thumbnail needs to be."""
-    picture = Image.fromarray(grey)
-    picture.thumbnail((LARGEST_PIXELS, LARGEST_PIXELS), Image.Resampling.BOX)
-    buffer = io.BytesIO()
-    picture.save(buffer, format="JPEG", quality=_JPEG_QUALITY)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+        yield Thumbnail(f"{name} DRR", jpeg_address(grey, LARGEST_PIXELS), edges, 1.0, columns / rows)

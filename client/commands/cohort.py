@@ -8,7 +8,6 @@ from typing import final
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from client.archive import VerdictCode
@@ -18,6 +17,7 @@ from client.pacs import PacsProgress
 from client.settings import SiteSettings
 from client.source import archive_folder, archive_place
 from common.errors import ExitCode, Refusal
+from common.progress_bar import progress_bar
 from common.study import Study
 
 PAGE_NAME = "cohort.html"
@@ -82,11 +82,11 @@ def show_cohort(place: CohortPlace, study: Study, *, as_json: bool, workers: int
     Args:
         place: archive and state.
         study: limits, grid and geometry.
-        as_json: print :class:`client.archive.CohortCounts` alone.
+        as_json: print :class:`client.cohort.CohortCounts` alone.
         workers: processes side by side, instead of the place's.
 
     Raises:
-        Refusal: as :func:`client.archive.examine` and :func:`client.cohort_page.write_cohort_page`, and at last
+        Refusal: as :func:`client.cohort.examine` and :func:`client.cohort_page.write_cohort_page`, and at last
             ``COHORT_TOO_SMALL`` if there are too few cases.
     """
     findings = _examined(place, study, workers)
@@ -114,7 +114,7 @@ def show_whereabouts(place: CohortPlace, pseudonym: str) -> None:
 
 
 def _retrieved(site: SiteSettings) -> Path:
-    with _progress() as bar:
+    with progress_bar(Console(stderr=True)) as bar:
         series = bar.add_task("PACS", total=None)
 
         def advance(progress: PacsProgress) -> None:
@@ -124,14 +124,8 @@ def _retrieved(site: SiteSettings) -> Path:
         return archive_folder(site, advance)
 
 
-def _progress() -> Progress:
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=console, disable=not console.is_terminal)
-
-
 def _examined(place: CohortPlace, study: Study, workers: int | None) -> Findings:
-    with _progress() as bar:
+    with progress_bar(Console(stderr=True)) as bar:
         cases = bar.add_task("archive", total=None)
 
         def advance(progress: CohortProgress) -> None:

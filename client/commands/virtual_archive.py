@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from client.virtual_hospital import STYLES, find_head, write_virtual_archive
 from common.errors import ExitCode, Refusal
+from common.progress_bar import progress_bar
 
 
 def write_archive(
@@ -29,8 +29,7 @@ def write_archive(
     if style not in STYLES:
         mend = f"choose one of {', '.join(STYLES)}"
         raise Refusal(ExitCode.SETTINGS_INVALID, "unknown scanner style", where=style, mend=mend)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    with progress_bar(console) as bar:
         task = bar.add_task("virtual patients", total=patients)
         archive = write_virtual_archive(
             folder,

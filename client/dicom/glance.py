@@ -72,17 +72,8 @@ class _Said(NamedTuple):
 
 
 _Before = tuple[str, str, str, str, str, str, tuple[str, ...], str, int, int, int, tuple[float, ...]]
-_After = tuple[
-    tuple[float, ...],
-    float | None,
-    float | None,
-    float | None,
-    int | None,
-    int | None,
-    float | None,
-    float | None,
-    bool,
-]
+_Real = float | None
+_After = tuple[tuple[float, ...], _Real, _Real, _Real, int | None, int | None, _Real, _Real, bool]
 # The SOP class, and what an ImageHeader says between instance and position, and between position and number.
 _Series = tuple[str, _Before, _After]
 

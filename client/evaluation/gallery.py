@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +10,12 @@ from typing import Final, final
 import numpy as np
 import numpy.typing as npt
 import torch
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from common.errors import ExitCode, Refusal
 from common.files import make_folder, write_atomic
-from common.hanging import PLANES, RADIOGRAPHS, Edges, Slice, hung
+from common.hanging import PLANES, RADIOGRAPHS, Edges, hung
+from common.pages import page_templates
+from common.pictures import png_address
 from common.radiograph_display import display
 from common.study import Study, Window
 
@@ -105,18 +104,15 @@ def write_gallery(
     """
     for entry in entries:
         _check(entry, study)
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("gallery.html.j2").render(
-        title=title,
-        study=study,
-        cases=[(entry, list(_radiographs(entry, study)), _panels(entry, study)) for entry in entries],
-        scale=_scale_colours(),
+    page = (
+        page_templates(TEMPLATES)
+        .get_template("gallery.html.j2")
+        .render(
+            title=title,
+            study=study,
+            cases=[(entry, list(_radiographs(entry, study)), _panels(entry, study)) for entry in entries],
+            scale=_scale_colours(),
+        )
     )
     make_folder(path.parent)
     write_atomic(path, page.encode("utf-8"), mode=0o600)
@@ -149,11 +145,11 @@ def _rows(entry: GalleryEntry, study: Study, shown: Display) -> Iterator[Row]:
         width = columns * study.grid.voxel_mm / greatest_mm
         grey = shown.window.low_hu, shown.window.high_hu, "gray"
         drawings = (
-            (f"{plane} CT", _png(cuts[0], *grey)),
-            (f"{plane} synthetic CT", _png(cuts[1], *grey)),
+            (f"{plane} CT", png_address(cuts[0], *grey)),
+            (f"{plane} synthetic CT", png_address(cuts[1], *grey)),
             (
                 f"{plane} absolute difference",
-                _png(np.abs(cuts[1] - cuts[0]), 0, shown.difference_hu, DIFFERENCE_COLOURS),
+                png_address(np.abs(cuts[1] - cuts[0]), 0, shown.difference_hu, DIFFERENCE_COLOURS),
             ),
         )
         pictures = tuple(Picture(name, data, edges, width, columns / rows) for name, data in drawings)
@@ -164,24 +160,12 @@ def _radiographs(entry: GalleryEntry, study: Study) -> Iterator[Picture]:
     rows, columns = study.geometry.detector_shape
     greys = display(torch.from_numpy(np.ascontiguousarray(entry.integrals)))
     for grey, (name, edges) in zip(greys, RADIOGRAPHS, strict=True):
-        yield Picture(f"{name} radiograph", _png(grey, 0, 255, "gray"), edges, 1.0, columns / rows)
+        yield Picture(f"{name} radiograph", png_address(grey, 0, 255, "gray"), edges, 1.0, columns / rows)
 
 
 def _position(offset_mm: float, axis: int) -> str:
     towards = _TOWARDS[axis][0 if offset_mm >= 0 else 1]
     return f"{abs(offset_mm):.1f} mm {towards} of the isocentre"
-
-
-def _png(values: Slice, low: float, high: float, colours: str) -> str:
-    """A data address of the values drawn with a fixed range, one pixel for each."""
-    buffer = io.BytesIO()
-    # Matplotlib looks through the machine's fonts, and a process that only trains would wait for it.
-    from matplotlib import image
-
-    image.imsave(
-        buffer, values, vmin=low, vmax=high, cmap=colours, format="png", metadata={"Software": "tomoray-federated"}
-    )
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
 
 
 def _scale_colours() -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
@@ -16,45 +15,11 @@ from client.learning.players import Players, StepLosses
 from client.learning.ranks import Ranks
 from client.learning.running_average import RunningAverage
 from client.learning.samples import Samples
+from client.learning.trainer import StepProgress, TrainOutcome
 from common.errors import ExitCode, Refusal
 from common.exchange import TrainLosses, Weights, weights_of
 from common.networks import build_discriminator, load_parameters
 from common.study import Study
-
-
-@final
-@dataclass(frozen=True)
-class StepProgress:
-    """How far a round has come: ``step`` of ``steps`` done, with the loss of the last good step."""
-
-    step: int
-    steps: int
-    loss: float
-
-
-@final
-@dataclass(frozen=True)
-class TrainOutcome:
-    """A finished round.
-
-    Attributes:
-        generator: trained weights.
-        discriminator: trained weights, or None where the study trains without one.
-        averaged: the generator's running average over this site's steps in the run, or None where the study takes
-            none. It never leaves the site: see :mod:`common.averaging`.
-        losses: means over the steps that counted.
-        steps: steps asked for.
-        skipped_steps: of these, steps with a loss or gradient that was not finite.
-        seconds: wall time.
-    """
-
-    generator: Weights
-    discriminator: Weights | None
-    averaged: Weights | None
-    losses: TrainLosses
-    steps: int
-    skipped_steps: int
-    seconds: float
 
 
 def require_cases(cases: Sequence[object]) -> None:
@@ -105,19 +70,9 @@ class LocalTrainer:
         on_step: Callable[[StepProgress], None] | None = None,
         stop: Callable[[], bool] = lambda: False,
     ) -> TrainOutcome:
-        """Local steps from the broadcast weights; what is kept for the next round is written before returning.
+        """Local steps on this process's device; what is kept for the next round is written before returning.
 
-        Args:
-            round: number of the round, from 1.
-            generator: broadcast weights.
-            discriminator: broadcast weights; None where it stays at the site, or where there is none.
-            on_step: called after each step.
-            stop: asked before each step.
-
-        Raises:
-            Refusal: ``TRAINING_DIVERGED`` after more than ``max_bad_steps`` steps that were not finite, ``INTERRUPTED``
-                if asked to stop (nothing is kept then), ``EXCHANGE_INVALID`` if weights do not fit the networks,
-                ``DISK_FULL`` or ``DISK_UNWRITABLE``.
+        Arguments and refusals as of :meth:`client.learning.Trainer.train_round`.
         """
         started = time.monotonic()
         self._start(round, generator, discriminator)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from client.cohort import Cohort
 from client.evaluation import GalleryEntry, StudyEvaluation, write_gallery
-from client.learning import Crew, LocalTrainer, TrainOutcome
+from client.learning import Crew, LocalTrainer, Trainer, TrainOutcome
 from client.link.replies import FinishedReplies
 from common.exchange import (
     EvaluateReply,
@@ -74,7 +74,7 @@ class StudyWork:
         self._cohort = cohort
         self._bench = bench
         self._replies = FinishedReplies(bench.state / "replies")
-        self._trainers: dict[str, LocalTrainer | Crew] = {}
+        self._trainers: dict[str, Trainer] = {}
         self._evaluation: StudyEvaluation | None = None
         self._gallery_at = float("-inf")
 
@@ -151,13 +151,13 @@ class StudyWork:
             stop=self._bench.stop,
         )
 
-    def _trainer(self, run: str) -> LocalTrainer | Crew:
+    def _trainer(self, run: str) -> Trainer:
         if run not in self._trainers:
             self._trainers.clear()
             self._trainers[run] = self._new_trainer(self._bench.state / "training" / run)
         return self._trainers[run]
 
-    def _new_trainer(self, folder: Path) -> LocalTrainer | Crew:
+    def _new_trainer(self, folder: Path) -> Trainer:
         device, devices = self._bench.device, self._bench.devices
         if devices > 1:
             return Crew(self.study, self._cohort.train, folder, device, devices)

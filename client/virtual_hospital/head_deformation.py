@@ -95,23 +95,6 @@ class Deformation:
         rounded: NDArray[np.int16] = np.rint(hu).astype(np.int16)
         return rounded
 
-    def minimum_jacobian(self) -> float:
-        """Least determinant of the dense map's Jacobian, by differences between neighbouring voxels.
-
-        A mirror image turns every determinant's sign; here that sign is taken out, so the result is positive exactly
-        where nothing folds, flipped or not.
-        """
-        source = self.source_mm()
-        steps = [
-            source[:, 1:, :-1, :-1] - source[:, :-1, :-1, :-1],
-            source[:, :-1, 1:, :-1] - source[:, :-1, :-1, :-1],
-            source[:, :-1, :-1, 1:] - source[:, :-1, :-1, :-1],
-        ]
-        along_z, along_y, along_x = (step / self.voxel_mm for step in steps)
-        (ax, bx, cx), (ay, by, cy), (az, bz, cz) = along_x, along_y, along_z
-        determinant = ax * (by * cz - cy * bz) - bx * (ay * cz - cy * az) + cx * (ay * bz - by * az)
-        return float((-determinant if self.flipped else determinant).min())
-
 
 def random_deformation(seed: int, shape: tuple[int, int, int], voxel_mm: float) -> Deformation:
     """The deformation that belongs to a seed.

@@ -70,22 +70,6 @@ class Projector(RayModule):
         self._expect(integrals, (2, *self.geometry.detector_shape), "radiograph pair")
         return _smear(integrals.to(self._like.dtype), (self._beams,)).unsqueeze(1)
 
-    def project_checked(self, mu_per_mm: Tensor) -> Tensor:
-        """:meth:`forward` for volumes from outside: a voxel that is not finite would spoil every ray through it.
-
-        Raises:
-            Refusal: ``IMAGE_INVALID`` if a voxel is NaN or infinite; ``GEOMETRY_INVALID`` as :meth:`forward`.
-        """
-        if not mu_per_mm.isfinite().all():
-            raise Refusal(
-                ExitCode.IMAGE_INVALID,
-                "volume holds NaN or infinite attenuation",
-                where="projection",
-                mend="leave the case out, or repair its volume",
-            )
-        integrals: Tensor = self(mu_per_mm)
-        return integrals
-
     def project_posed(self, mu_per_mm: Tensor, poses: Sequence[tuple[Pose, Pose]]) -> Tensor:
         """:meth:`forward` with a pose for each view of each case, as a training that jitters poses needs it.
 
@@ -105,7 +89,7 @@ class Projector(RayModule):
     def lift(self, features: Tensor) -> Tensor:
         """Features carried back along the rays: (B, 2, C, rows, columns) to (B, 2, C, z, y, x).
 
-        See :class:`common.lifting.Lifting`, which also stands alone where nothing is projected.
+        See :class:`common.projection.lifting.Lifting`, which also stands alone where nothing is projected.
         """
         if self._lifting is None:
             self._lifting = Lifting(self.grid, self.geometry).to(self._like)

@@ -1,22 +1,23 @@
-"""Checked training replies of one round, on disk until the round is aggregated."""
+"""Checked training replies of one round, on disk until the round is aggregated.
+
+A coordinator that is killed in mid-round finds them there again.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import final
 
 from torch import Tensor
 
-from common.exchange import TrainReply, Weights, joined, parted
+from common.exchange import TrainReply, Weights, joined
 from common.files import make_folder, read_tensors, write_atomic, write_tensors
-from common.study import Study
-from server.aggregation.weighted_mean import weighted_mean
 
 
 @final
 class IncomingReplies:
-    """Checked training replies of one round, on disk until the round is aggregated.
+    """The replies of one round.
 
     Args:
         folder: the round's own folder; one pair of files a site.
@@ -35,11 +36,7 @@ class IncomingReplies:
         paths = sorted(self._folder.glob("*.json"))
         return {path.stem: TrainReply.model_validate_json(path.read_text(encoding="utf-8")) for path in paths}
 
-    def average(self, study: Study) -> dict[str, dict[str, Tensor]]:
-        """Weighted mean of the held weights by network, float32."""
-        replies = self.replies()
-        shares = {
-            site: float(reply.cases if study.federation.weighting == "cases" else 1) for site, reply in replies.items()
-        }
-        mean = weighted_mean((shares[site], read_tensors(self._folder / f"{site}.safetensors")) for site in replies)
-        return parted(mean)
+    def weights(self) -> Iterator[tuple[TrainReply, dict[str, Tensor]]]:
+        """Each reply with its joined weights, in the order of the sites' names, read when it is asked for."""
+        for site, reply in self.replies().items():
+            yield reply, read_tensors(self._folder / f"{site}.safetensors")

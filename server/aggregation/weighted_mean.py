@@ -1,18 +1,56 @@
-"""Weighted averaging of the sites' weights: streaming, in float64, with the same bits for any order of arrival.
-
-Checked replies wait on disk and are added in the order of the sites' names, one in memory at a time. A coordinator that
-is killed in mid-round finds them there again.
-"""
+"""Weighted averaging of the sites' weights: streaming, in float64, with the same bits for any order of arrival."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal, final
 
 import torch
 from torch import Tensor
 
 from common.errors import ExitCode, Refusal
-from common.exchange import Weights
+from common.exchange import TrainReply, Weights, parted
+from server.aggregation.incoming_replies import IncomingReplies
+from server.aggregation.strategy import Aggregate, RoundStart, Strategy
+from server.aggregation.update_norm import check_update
+
+# In float32 sizes: the sums and one term are float64, one reply or the mean is float32.
+_MODELS_AT_ONCE = 2 + 2 + 1
+
+
+@final
+@dataclass(frozen=True)
+class WeightedMean(Strategy):
+    """Federated averaging (McMahan et al., arXiv 1602.05629): Σ share·weights / Σ share.
+
+    Attributes:
+        weighting: a site's share: its number of training cases, or 1.
+        max_update_norm: refuse a reply whose weights lie further than this from what was sent, relative to its norm.
+    """
+
+    weighting: Literal["cases", "equal"]
+    max_update_norm: float
+
+    @property
+    def keeps(self) -> frozenset[str]:
+        """Nothing."""
+        return frozenset()
+
+    def memory_bytes(self, model_bytes: int, replies: int) -> int:  # noqa: ARG002 - one reply at a time
+        """As much for any number of replies: one is in memory at a time."""
+        return _MODELS_AT_ONCE * model_bytes
+
+    def check(self, trained: Mapping[str, Weights], start: RoundStart) -> None:
+        """Refuse what moved too far."""
+        check_update(trained, start.sent, self.max_update_norm)
+
+    def aggregate(self, start: RoundStart, replies: IncomingReplies) -> Aggregate:  # noqa: ARG002 - from replies alone
+        """The mean by network."""
+        return Aggregate(parted(weighted_mean((self._share(reply), held) for reply, held in replies.weights())))
+
+    def _share(self, reply: TrainReply) -> float:
+        return float(reply.cases if self.weighting == "cases" else 1)
 
 
 def weighted_mean(contributions: Iterable[tuple[float, Weights]]) -> dict[str, Tensor]:

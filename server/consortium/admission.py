@@ -8,7 +8,7 @@ from typing import Annotated, final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from common.documents import first_fault, read_document
+from common.documents import first_fault, read_document, write_document
 from common.errors import ExitCode, Refusal
 from common.roles import Role
 from common.trust import load_public_key, public_key_sha256
@@ -93,6 +93,19 @@ def read_admissions(path: Path) -> tuple[AdmittedSite, ...]:
     roll = read_document(_Roll, path, ExitCode.SETTINGS_INVALID)
     sites = (admit(entry.name, entry.role, entry.public_key.encode(), where=where) for entry in roll.site)
     return admit_all(sites, where=where)
+
+
+def write_admissions(path: Path, sites: Iterable[AdmittedSite]) -> None:
+    """Write admitted sites as the file that :func:`read_admissions` reads; comments of their keys are left out.
+
+    Raises:
+        Refusal: ``DISK_FULL`` or ``DISK_UNWRITABLE``.
+    """
+    entries = (
+        _Entry(name=site.name, role=site.role, public_key=b" ".join(site.public_key.split()[:2]).decode("ascii"))
+        for site in sites
+    )
+    write_document(_Roll(site=tuple(entries)), path, mode=0o644)
 
 
 def _invalid(what: str, where: str, mend: str) -> Refusal:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from common.errors import ExitCode, Refusal
-from common.files import write_atomic
 from common.roles import Role
-from server.consortium.admission import AdmittedSite, admit, admit_all, read_admissions
+from server.consortium.admission import AdmittedSite, admit, admit_all, read_admissions, write_admissions
 
 
 def add_admission(path: Path, name: str, role: Role, public_key: Path) -> AdmittedSite:
@@ -20,7 +19,7 @@ def add_admission(path: Path, name: str, role: Role, public_key: Path) -> Admitt
     site = admit(name, role, _read_key(public_key), where=str(public_key))
     known = read_admissions(path) if path.exists() else ()
     sites = admit_all((*known, site), where=str(path))
-    write_atomic(path, "\n".join(_table(site) for site in sites).encode(), mode=0o644)
+    write_admissions(path, sites)
     return site
 
 
@@ -31,9 +30,3 @@ def _read_key(path: Path) -> bytes:
         mend = "name the site.pub file that the site sent"
         what = f"unreadable file ({type(error).__name__})"
         raise Refusal(ExitCode.SETTINGS_INVALID, what, where=str(path), mend=mend) from error
-
-
-def _table(site: AdmittedSite) -> str:
-    # Without its comment a key is base64; name and role are patterns without quotes or backslashes.
-    key = b" ".join(site.public_key.split()[:2]).decode("ascii")
-    return f'[[site]]\nname = "{site.name}"\nrole = "{site.role.value}"\npublic_key = "{key}"\n'

@@ -11,6 +11,7 @@ from typing import final
 from common.errors import ExitCode, Refusal
 from common.files import make_folder
 from common.processes import failure, python_module, start_child, stop_children
+from common.restart_rate import RestartRate
 from common.study import Study
 from server.consortium import AdmittedSite, make_certificates, read_admissions
 from server.coordinator.round_order import RoundOrder
@@ -18,7 +19,8 @@ from server.coordinator.settings import CoordinatorSettings
 from server.link import Control, SuperLink
 from server.rounds import EventLog, RunDirectory, prepare_run
 
-RESTARTS = 5
+# How often the round loop may end within an hour before a person must look; apart from that a run may take weeks.
+ENDS_WITHIN_THE_HOUR, AN_HOUR_S = 5, 3600.0
 STOP_S = 3.0
 POLL_S = 0.3
 WORTH_ANOTHER_START = {ExitCode.INTERRUPTED, ExitCode.SUPERLINK_FAILED, ExitCode.COORDINATOR_UNREACHABLE}
@@ -56,7 +58,8 @@ class Coordinator:
             self._supervise(superlink, sites, EventLog(directory.events))
 
     def _supervise(self, superlink: SuperLink, sites: tuple[AdmittedSite, ...], events: EventLog) -> None:
-        for _ in range(RESTARTS):
+        starts = RestartRate(ENDS_WITHIN_THE_HOUR, AN_HOUR_S)
+        while starts.allows():
             with Control(superlink.address, superlink.ca_certificate) as control:
                 nodes = {site.name: control.register_site(site.public_key, site.name) for site in sites}
                 flower_run = control.start_run()

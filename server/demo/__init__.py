@@ -1,6 +1,7 @@
 """The main job on one machine, as the real commands on loopback."""
 
-from server.demo.demo import Demo, DemoPlan
+from server.demo.demo import Demo
+from server.demo.hospitals import DemoPlan
 
 __all__ = [
     "Demo",

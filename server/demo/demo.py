@@ -7,73 +7,31 @@ a site engineer and a coordinator would, each a process of its own.
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
 from rich.console import Console
 
+from common.documents import write_document
 from common.errors import ExitCode, Refusal
 from common.files import disk_refusals, make_folder, write_atomic
 from common.processes import failure, start_child, stop_children
 from common.progress import ProgressFile
-from common.roles import Role
 from common.study import Study
 from server.coordinator import RunView
 from server.demo.demo_figures import demo_figures, show_figures
+from server.demo.hospitals import HOSPITALS, DemoPlan, VirtualHospital
 from server.demo.memory import PeakMemory
+from server.demo.settings_files import STATE, coordinator_file, free_port, site_file
 
 MARKER = ".tomoray-demo"
 STOP_S = 6.0
 POLL_S = 0.3
 WRITERS = 2
-
-
-@final
-@dataclass(frozen=True)
-class VirtualHospital:
-    """One hospital of the demo: its scanner, its patients, its role."""
-
-    name: str
-    role: Role
-    style: str
-    patients: int
-    seed: int
-
-
-HOSPITALS = (
-    VirtualHospital("north", Role.TRAIN, "toshiba", 16, 101),
-    VirtualHospital("east", Role.TRAIN, "ge-hispeed", 16, 202),
-    VirtualHospital("south", Role.TRAIN, "siemens", 16, 303),
-    VirtualHospital("west", Role.EVALUATE, "picker-rt", 8, 404),
-)
-
-
-@final
-@dataclass(frozen=True)
-class DemoPlan:
-    """What the demo runs.
-
-    Attributes:
-        study: the study file.
-        output: the run's folder; replaced where it holds an earlier demo.
-        ct: folder with real head CTs, or None for procedural heads.
-        heads: with ``ct``, file prefixes of the heads of the hospitals in order.
-        port: loopback port, or 0 for a free one.
-        patients: virtual patients of every hospital, or None for each hospital's own number.
-    """
-
-    study: Path
-    output: Path
-    ct: Path | None
-    heads: tuple[str, ...]
-    port: int
-    patients: int | None = None
 
 
 @final
@@ -160,30 +118,15 @@ class Demo:
         return command, folder / "archive.log"
 
     def _write_settings(self) -> None:
-        port = self._plan.port or _free_port()
+        port, study = self._plan.port or free_port(), self._plan.study.resolve()
         for hospital in HOSPITALS:
             folder = self._site(hospital)
             self._run_to_end([*_command("tomoray-site"), "init", str(folder)], folder / "init.log")
-            write_atomic(folder / "site.toml", self._site_toml(hospital, port).encode())
+            write_document(site_file(hospital, study, self._certificate, port), folder / "site.toml")
             admit = ["admit", hospital.name, hospital.role.value, str(folder / "site.pub")]
             command = [*_command("tomoray-coordinator"), *admit, "--admissions", str(self._root / "sites.toml")]
             self._run_to_end(command, self._root / "admit.log")
-        write_atomic(self._root / "coordinator.toml", self._coordinator_toml(port).encode())
-
-    def _site_toml(self, hospital: VirtualHospital, port: int) -> str:
-        # The sites share one machine: each builds its cohort in its own process.
-        return (
-            f'name = "{hospital.name}"\nrole = "{hospital.role.value}"\narchive = "archive"\nstate = "state"\n'
-            "workers = 1\n"
-            f"studies = [{_quoted(self._plan.study.resolve())}]\n\n[coordinator]\n"
-            f'address = "127.0.0.1:{port}"\n'
-            f"ca_certificate = {_quoted(self._root / 'coordinator' / 'certificates' / 'ca.crt')}\n"
-            'private_key = "site.key"\n'
-        )
-
-    def _coordinator_toml(self, port: int) -> str:
-        study = _quoted(self._plan.study.resolve())
-        return f'study = {study}\nrun = "."\nadmissions = "sites.toml"\nstate = "coordinator"\nport = {port}\n'
+        write_document(coordinator_file(study, port), self._root / "coordinator.toml")
 
     def _federate(self) -> None:
         """The coordinator first: it makes the certificate that sites verify it by."""
@@ -203,7 +146,7 @@ class Demo:
             stop_children([coordinator, *(child for child, _ in sites)], STOP_S)
 
     def _await_certificate(self, coordinator: subprocess.Popen[bytes], log: Path) -> None:
-        while not (self._root / "coordinator" / "certificates" / "ca.crt").exists():
+        while not self._certificate.exists():
             self._pause()
             if coordinator.poll() is not None:
                 _check(coordinator, log)
@@ -233,6 +176,11 @@ class Demo:
         if self._stop.wait(POLL_S):
             raise Refusal(ExitCode.INTERRUPTED, "stopped", where="demo", mend="start it again")
 
+    @property
+    def _certificate(self) -> Path:
+        """The authority's certificate, which the coordinator makes when it starts."""
+        return self._root / STATE / "certificates" / "ca.crt"
+
     def _site(self, hospital: VirtualHospital) -> Path:
         return self._root / "sites" / hospital.name
 
@@ -254,15 +202,3 @@ def _command(name: str) -> list[str]:
         mend = "install the distribution into this environment"
         raise Refusal(ExitCode.CHILD_FAILED, "command not found", where=name, mend=mend)
     return [found]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _quoted(path: Path) -> str:
-    """A TOML basic string."""
-    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'

@@ -90,13 +90,6 @@ class Control:
             if self._client.ListRuns(ListRunsRequest(run_id=run_id)).run_dict[run_id].status.status != "finished":
                 self._client.StopRun(StopRunRequest(run_id=run_id))
 
-    def run_status(self, run_id: int) -> str:
-        """Status of a run: ``pending``, ``starting``, ``running`` or ``finished:`` with ``completed``, ``failed``, …"""
-        with self._refusing("look a run up"):
-            runs = self._client.ListRuns(ListRunsRequest(run_id=run_id)).run_dict
-        status = runs[run_id].status
-        return f"{status.status}:{status.sub_status}" if status.sub_status else status.status
-
     @contextmanager
     def _refusing(self, task: str) -> Iterator[None]:
         try:

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections import deque
 from pathlib import Path
 from types import TracebackType
 from typing import Self, final
@@ -19,6 +18,7 @@ import httpx
 from common.errors import ExitCode, Refusal
 from common.files import make_folder, write_atomic
 from common.processes import start_child, stop_children
+from common.restart_rate import RestartRate
 from common.silence import SILENCE
 from server.consortium import Certificates, tls_context
 
@@ -66,7 +66,7 @@ class SuperLink:
         self._health_port = health_port
         self._host = host
         self._process: subprocess.Popen[bytes] | None = None
-        self._restarts: deque[float] = deque(maxlen=RESTARTS)
+        self._restarts = RestartRate(RESTARTS, RESTARTS_WITHIN_S)
 
     @property
     def address(self) -> str:
@@ -124,10 +124,8 @@ class SuperLink:
 
     def restart(self) -> None:
         """Stop what is left of it and start it again on the same database; raises as :meth:`poll` does."""
-        now = time.monotonic()
-        if len(self._restarts) == RESTARTS and now - self._restarts[0] < RESTARTS_WITHIN_S:
+        if not self._restarts.allows():
             raise self._failed("the SuperLink keeps ending")
-        self._restarts.append(now)
         self.stop()
         self._start()
 

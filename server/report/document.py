@@ -28,7 +28,7 @@ from server.report.participation import (
     separation_of,
 )
 from server.report.performance import evaluation_of
-from server.report.records import RecordedRun
+from server.report.recorded_run import RecordedRun
 from server.report.results import Evaluation
 from server.report.summary import RESEARCH_ONLY, Paragraph, limitations_of, summary_of
 from server.rounds import RunRecord, SiteRecord

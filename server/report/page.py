@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from common.metrics import GENERATOR, PRINCIPAL, method_named, window_text
+from common.pages import page_templates
 from server.report import wording
 from server.report.curves import loss_curves, metric_curves
 from server.report.document import ReportDocument
@@ -69,14 +70,8 @@ def _blocks(rounds: Sequence[int]) -> Iterator[Sequence[int]]:
 
 
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
+    return page_templates(
+        TEMPLATES,
         number=wording.number,
         signed=wording.signed,
         significant=wording.significant,
@@ -91,4 +86,3 @@ def _environment() -> Environment:
         # Only SVG that this package drew is passed through; its texts were escaped when it was drawn.
         drawing=lambda figure: Markup(figure.svg),  # noqa: S704
     )
-    return environment

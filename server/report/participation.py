@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat
 
 from common.exchange import TrainLosses
 from common.roles import Role
-from server.report.records import RecordedRun
+from server.report.recorded_run import RecordedRun
 from server.report.results import CurvePoint
 from server.rounds import Outcome, RoundRecord, SiteEvaluation, SiteTraining
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from common.exchange import MetricSums
 from common.metrics import GENERATOR, PRINCIPAL, MetricDefinition, method_order, metric_named
 from common.roles import Role
-from server.report.records import RecordedRun
+from server.report.recorded_run import RecordedRun
 from server.report.results import (
     BaselineDifference,
     CentreDifference,

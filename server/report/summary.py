@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from common.metrics import GENERATOR, PRINCIPAL, method_named, metric_definitions, metric_named, window_text
 from common.roles import Role
 from server.report.participation import Incident, Separation, unregistered_sites
-from server.report.records import RecordedRun
+from server.report.recorded_run import RecordedRun
 from server.report.results import BaselineDifference, CentreState, Change, Evaluation
 from server.report.wording import counted, grouped, interval, listed, number, ranges
 from server.rounds import Outcome

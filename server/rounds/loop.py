@@ -14,12 +14,11 @@ from typing import final
 from common.averaging import AVERAGED_GENERATOR, moved_average, released, round_decay
 from common.errors import ExitCode, Refusal
 from common.exchange import Weights, on_the_wire, weights_sha256
-from server.aggregation import GENERATOR_VELOCITY, IncomingReplies, moved_on
+from server.aggregation import IncomingReplies, NetworkWeights, RoundStart, strategy_of
 from server.rounds.context import RunContext
 from server.rounds.evaluation import EvaluationHalf
 from server.rounds.record import RoundRecord, RunRecord, SiteEvaluation, SiteTraining
 from server.rounds.registration import Registration
-from server.rounds.run_directory import NetworkWeights
 from server.rounds.training import TrainingHalf
 
 MAX_ATTEMPTS = 5
@@ -41,7 +40,8 @@ class RoundLoop:
     ) -> None:
         self._context = context
         self._registration = Registration(context, record)
-        self._training = TrainingHalf(context, self._registration)
+        self._strategy = strategy_of(context.study.federation)
+        self._training = TrainingHalf(context, self._registration, self._strategy)
         self._evaluation = EvaluationHalf(context, self._registration)
         self._wait_for_sites_s = wait_for_sites_s
         self._on_round = on_round
@@ -62,43 +62,41 @@ class RoundLoop:
 
     def _round(self, number: int) -> None:
         federation, events = self._context.study.federation, self._context.events
-        broadcast, _ = self._context.directory.read_checkpoint(number - 1)
-        kept = {name: broadcast.pop(name, None) for name in (AVERAGED_GENERATOR, GENERATOR_VELOCITY)}
+        start, average = self._start(number)
         for attempt in range(1, MAX_ATTEMPTS + 1):
             self._context.asker.check_stop()
             clock = _Clock()
             self._registration.register_newcomers()
             events.say("round_started", round_number=number, rounds=federation.rounds)
             incoming = IncomingReplies(self._context.directory.incoming(number))
-            training = self._training.run(number, broadcast, incoming)
+            training = self._training.run(number, start, incoming)
             if len(incoming.replies()) >= federation.minimum_train_sites:
-                weights = self._aggregated(broadcast, kept, incoming)
-                self._context.directory.write_checkpoint(number, weights, training)
+                self._context.directory.write_checkpoint(number, self._aggregated(start, average, incoming), training)
                 events.say("aggregated", round_number=number, rounds=federation.rounds)
                 return self._close(number, clock, training)
-            self._record(number, clock, broadcast, training, (), aggregated=False)
+            self._record(number, clock, start.sent, training, (), aggregated=False)
             events.say("problem", round_number=number, detail=f"attempt {attempt}: too few replies, trying again")
             self._context.asker.pause(self._context.reask_wait_s)
         mend = "look at the sites' logs, then start the coordinator again: it resumes at this round"
         raise Refusal(ExitCode.TOO_FEW_SITES, "too few valid training replies", where=f"round {number}", mend=mend)
 
-    def _aggregated(
-        self, broadcast: NetworkWeights, kept: Mapping[str, Weights | None], incoming: IncomingReplies
-    ) -> NetworkWeights:
+    def _start(self, number: int) -> tuple[RoundStart, Weights | None]:
+        """Where a round begins, and the generator's running average so far."""
+        held, _ = self._context.directory.read_checkpoint(number - 1)
+        average = held.pop(AVERAGED_GENERATOR, None)
+        kept = {name: held.pop(name) for name in self._strategy.keeps if name in held}
+        # Sites start from what the wire carries, so their updates are measured from that too.
+        return RoundStart(on_the_wire(self._context.study, held), kept), average
+
+    def _aggregated(self, start: RoundStart, average: Weights | None, incoming: IncomingReplies) -> NetworkWeights:
         """A round's weights as the wire will carry them, with what the coordinator keeps for itself beside them."""
         study = self._context.study
-        weights, aside = {**broadcast, **incoming.average(study)}, {}
-        momentum = study.federation.outer_momentum
-        if momentum > 0:
-            # Sites started from what the wire carried.
-            start = on_the_wire(study, broadcast)["generator"]
-            weights["generator"], aside[GENERATOR_VELOCITY] = moved_on(
-                start, weights["generator"], kept[GENERATOR_VELOCITY], momentum
-            )
-        weights = on_the_wire(study, weights)
+        found = self._strategy.aggregate(start, incoming)
+        weights = on_the_wire(study, {**start.sent, **found.weights})
+        aside = dict(found.kept)
         if study.optimisation.ema_decay > 0:
             decay = round_decay(study.optimisation)
-            aside[AVERAGED_GENERATOR] = moved_average(kept[AVERAGED_GENERATOR], weights["generator"], decay)
+            aside[AVERAGED_GENERATOR] = moved_average(average, weights["generator"], decay)
         return {**weights, **aside}
 
     def _close_unrecorded_round(self) -> None:
@@ -122,7 +120,7 @@ class RoundLoop:
         self,
         number: int,
         clock: _Clock,
-        weights: NetworkWeights,
+        weights: Mapping[str, Weights],
         training: tuple[SiteTraining, ...],
         evaluation: tuple[SiteEvaluation, ...],
         *,

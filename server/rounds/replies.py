@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from flwr.app import RecordDict
 from torch import Tensor
 
@@ -16,14 +14,12 @@ from common.exchange import (
     RegisterRequest,
     TrainReply,
     TrainRequest,
-    Weights,
     read_reply,
     train_manifests,
     unpack_weights,
 )
 from common.roles import Role
 from common.study import Study
-from server.aggregation import check_update
 from server.rounds.record import SiteRecord
 
 
@@ -48,9 +44,9 @@ def read_register(record: RecordDict, request: RegisterRequest, role: Role) -> R
 
 
 def read_train(
-    record: RecordDict, request: TrainRequest, site: SiteRecord, study: Study, broadcast: Mapping[str, Weights]
+    record: RecordDict, request: TrainRequest, site: SiteRecord, study: Study
 ) -> tuple[TrainReply, dict[str, dict[str, Tensor]]]:
-    """A training reply and its weights, held against manifest, registration and broadcast.
+    """A training reply and its weights, held against manifest and registration.
 
     Raises:
         Refusal: ``EXCHANGE_INVALID``.
@@ -61,9 +57,7 @@ def read_train(
     _check_round(reply.round, request.round)
     if not 0 < reply.cases <= site.train_cases:
         raise _invalid(f"{reply.cases} cases, registered {site.train_cases}", "cases")
-    weights = unpack_weights(record, train_manifests(study))
-    check_update(weights, broadcast, study.federation.max_update_norm)
-    return reply, weights
+    return reply, unpack_weights(record, train_manifests(study))
 
 
 def read_evaluate(record: RecordDict, request: EvaluateRequest, site: SiteRecord, study: Study) -> EvaluateReply:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import final
 
 from common.errors import Refusal
-from common.exchange import Kind, TrainReply, TrainRequest, Weights, pack, train_manifests
+from common.exchange import Kind, TrainReply, TrainRequest, pack, train_manifests
 from common.roles import Role
-from server.aggregation import IncomingReplies
+from server.aggregation import IncomingReplies, RoundStart, Strategy
 from server.link import Answer
 from server.rounds.asking import content, outcome
 from server.rounds.context import RunContext
@@ -24,21 +23,21 @@ class TrainingHalf:
     Args:
         context: the run.
         registration: its sites.
+        strategy: what checks a reply's weights before it counts.
     """
 
-    def __init__(self, context: RunContext, registration: Registration) -> None:
+    def __init__(self, context: RunContext, registration: Registration, strategy: Strategy) -> None:
         self._context = context
         self._registration = registration
+        self._strategy = strategy
 
-    def run(self, number: int, broadcast: Mapping[str, Weights], incoming: IncomingReplies) -> tuple[SiteTraining, ...]:
+    def run(self, number: int, start: RoundStart, incoming: IncomingReplies) -> tuple[SiteTraining, ...]:
         """Outcomes by site; valid replies end up in ``incoming``, those already there are not asked for again."""
         held = incoming.replies()
         outcomes = {name: _accepted(name, reply) for name, reply in held.items()}
         request = TrainRequest(study_sha256=self._context.study.sha256, run=self._context.run, round=number)
         manifests = train_manifests(self._context.study)
-        record = pack(request, {network: (manifest, broadcast[network]) for network, manifest in manifests.items()})
-        # Sites start from what the wire carried, so their updates are measured from that too.
-        start = {network: manifest.unpack(record.array_records[network]) for network, manifest in manifests.items()}
+        record = pack(request, {network: (manifest, start.sent[network]) for network, manifest in manifests.items()})
         names = [site.name for site in self._registration.named(Role.TRAIN) if site.name not in held]
         timeout_s = self._context.study.federation.round_timeout_s
         for answer in self._context.asker.ask(dict.fromkeys(names, record), Kind.TRAIN, timeout_s):
@@ -46,12 +45,13 @@ class TrainingHalf:
         return tuple(outcomes[name] for name in sorted(outcomes))
 
     def _take(
-        self, answer: Answer, request: TrainRequest, start: Mapping[str, Weights], incoming: IncomingReplies
+        self, answer: Answer, request: TrainRequest, start: RoundStart, incoming: IncomingReplies
     ) -> SiteTraining:
         say = self._context.events.say
         try:
             site = self._registration.site(answer.site)
-            reply, weights = read_train(content(answer), request, site, self._context.study, start)
+            reply, weights = read_train(content(answer), request, site, self._context.study)
+            self._strategy.check(weights, start)
         except Refusal as refusal:
             say("problem", round_number=request.round, site=answer.site, detail=str(refusal))
             return SiteTraining(site=answer.site, outcome=outcome(answer), reason=refusal.what)

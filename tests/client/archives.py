@@ -19,11 +19,10 @@ from client.phantom.anatomy import template_head
 from common.geometry import Geometry, Grid
 from common.roles import Role
 from common.study import CohortSettings, Study
+from tests import absences
 from tests.client.heads import COUNT, vary
 from tests.client.looking import settle
 
-REAL_CT = Path(__file__).resolve().parents[3] / "shared" / "data" / "ct"
-ARCHIVE_FAULTS = REAL_CT.parent / "archive_faults"
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 PHI = ("SECRETNAME^PATIENT", "MRN-7741-SECRET", "19610704", "SECRETHOSPITAL", "SECRETDOCTOR^REFERRING", "SECRET-ACC-99")
 
@@ -221,17 +220,17 @@ def index(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def real_ct() -> Path:
     """The folder of real head CTs."""
-    if not REAL_CT.is_dir():
-        pytest.skip("needs the real head CTs in ../shared/data/ct")
-    return REAL_CT
+    if not absences.REAL_HEADS_FOLDER.is_dir():
+        pytest.skip(absences.REAL_HEADS)
+    return absences.REAL_HEADS_FOLDER
 
 
 @pytest.fixture(scope="session")
 def archive_faults() -> Path:
     """The folder of series with one fault each."""
-    if not ARCHIVE_FAULTS.is_dir():
-        pytest.skip("needs the faulty series in ../shared/data/archive_faults")
-    return ARCHIVE_FAULTS
+    if not absences.ARCHIVE_FAULTS_FOLDER.is_dir():
+        pytest.skip(absences.ARCHIVE_FAULTS)
+    return absences.ARCHIVE_FAULTS_FOLDER
 
 
 @pytest.fixture(scope="session")

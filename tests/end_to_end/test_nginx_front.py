@@ -21,6 +21,7 @@ from common.exchange import Kind
 from common.trust import BUNDLE_SHA256, new_site_key
 from server.consortium import make_certificates, tls_context
 from server.link import Control, Line, ServerTask, SuperLink
+from tests import absences
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 CONFIGURATION = Path(__file__).parents[2] / "docker" / "nginx.conf"
@@ -66,7 +67,7 @@ def _adapted(folder: Path, certificates: Path, port: int, superlink_port: int) -
 @pytest.fixture(scope="module")
 def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     if NGINX is None:
-        pytest.skip("nginx is not installed")
+        pytest.skip(absences.NGINX)
     folder = tmp_path_factory.mktemp("front")
     port, superlink_port = _free_ports(2)
     certificates = make_certificates(folder / "certificates", ["localhost"])

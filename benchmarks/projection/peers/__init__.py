@@ -18,11 +18,14 @@ PEERS = (
 
 
 def available_peers(threads: int = 2) -> list[Peer]:
-    """The installed peers, each limited to ``threads`` threads; prints a line for each that is missing."""
+    """The installed peers, each limited to ``threads`` threads; prints a line that names those that are missing."""
     peers: list[Peer] = []
+    missing = []
     for module, name in PEERS:
         try:
             peers.append(getattr(import_module(f"{__name__}.{module}"), name)(threads))
         except (ImportError, AttributeError, OSError) as problem:
-            print(f"{name} is left out: {problem}")
+            missing.append(f"{name} ({problem})")
+    if missing:
+        print(f"Peers left out: {', '.join(missing)}")
     return peers

@@ -54,7 +54,7 @@ class _DiffDRR(DifferentiablePeer):
         return {}
 
     def projection(self, scene: Scene) -> Callable[[], NDArray[np.float32]]:
-        """See :class:`Peer`; NumPy and torch share the volume."""
+        """See :class:`benchmarks.projection.peers.peer.Peer`; NumPy and torch share the volume."""
         render = self._prepared(scene, SAMPLES_PER_BLOCK)
         volume = torch.from_numpy(scene.mu_per_mm)
 

@@ -39,7 +39,7 @@ class FlashDRR(DifferentiablePeer):
         self._threads = threads
 
     def projection(self, scene: Scene) -> Callable[[], NDArray[np.float32]]:
-        """See :class:`Peer`; NumPy and torch share the volume."""
+        """See :class:`benchmarks.projection.peers.peer.Peer`; NumPy and torch share the volume."""
         views = self._prepared(scene, 1, SAMPLES_PER_BLOCK)
         volume = torch.from_numpy(scene.mu_per_mm)[None, None]
 

@@ -13,8 +13,9 @@ from client.cohort import CaseFile
 from client.learning.crew.members import START_SECONDS, Members
 from client.learning.crew.order import CrewOrder
 from client.learning.crew.shared_round import train_together
-from client.learning.local_training import StepProgress, TrainOutcome, require_cases
+from client.learning.local_training import require_cases
 from client.learning.ranks import ANSWER_SECONDS, RankLost, require_even_shares
+from client.learning.trainer import StepProgress, TrainOutcome
 from common.exchange import Weights
 from common.files import make_folder
 from common.study import Study
@@ -26,7 +27,7 @@ FOLDER = "crew"
 
 @final
 class Crew:
-    """Trains at one site in one run on several devices, as :class:`LocalTrainer` does on one.
+    """Trains at one site in one run on several devices, as :class:`client.learning.LocalTrainer` does on one.
 
     Every round starts processes afresh and ends them: one that has gone wrong cannot spoil the next round, and between
     rounds the memory of their devices is free for evaluation. All that they are told and say lies in a private folder
@@ -78,11 +79,11 @@ class Crew:
     ) -> TrainOutcome:
         """Local steps from the broadcast weights, each batch shared by all devices.
 
-        Arguments as of :meth:`LocalTrainer.train_round`. The losses are those of the first device's share.
+        Arguments as of :meth:`client.learning.Trainer.train_round`. The losses are those of the first device's share.
 
         Raises:
-            Refusal: what :meth:`LocalTrainer.train_round` refuses on any of the devices, and ``CHILD_FAILED`` if a
-                process of another device ends, does not start, or does not answer in time.
+            Refusal: what :meth:`client.learning.Trainer.train_round` refuses on any of the devices, and
+                ``CHILD_FAILED`` if a process of another device ends, does not start, or does not answer in time.
         """
         order = self._order(round)
         folder = make_folder(self._state) / FOLDER

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from client.case import Case
 from client.learning.crew.order import RENDEZVOUS, CrewOrder
-from client.learning.local_training import LocalTrainer, StepProgress, TrainOutcome
+from client.learning.local_training import LocalTrainer
 from client.learning.ranks import Ranks
+from client.learning.trainer import StepProgress, TrainOutcome
 from common.exchange import Weights
 
 log = logging.getLogger("tomoray.site")

@@ -13,6 +13,7 @@ from benchmarks.cohort.synthetic_archive import ArchiveSize, synthetic_archive
 from client.virtual_hospital.dicom_archive import write_virtual_archive
 from client.virtual_hospital.scanner_style import STYLES
 from common.geometry import Grid
+from tests import absences
 
 SMALL = ArchiveSize(series=4, slices=12, matrix=32)
 
@@ -131,8 +132,20 @@ def test_ours_without_radiographs_is_the_volume_of_the_case(head):
     assert case.volume_hu.shape == (128, 128, 128)
 
 
+def test_a_reader_is_left_out_with_what_it_lacks(monkeypatch):
+    monkeypatch.setattr(peers, "find_spec", lambda package: None if package == "itk" else object())
+    assert list(peers.readers()) == ["MONAI, PydicomReader"]
+    assert peers.left_out() == ["MONAI, ITKReader (no itk)"]
+    monkeypatch.setattr(peers, "find_spec", lambda package: None)
+    assert peers.readers() == {}
+    assert peers.left_out() == ["MONAI, PydicomReader (no nibabel)", "MONAI, ITKReader (no nibabel, itk)"]
+
+
+# MONAI says so wherever there is no GPU's decoder.
+@pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader:UserWarning")
 def test_monai_gives_the_same_head_on_its_own_grid(head):
-    pytest.importorskip("nibabel", reason="MONAI's Orientation needs nibabel, which the benchmark's environment has")
+    # MONAI's Orientation needs it, and the benchmark's environment has it.
+    pytest.importorskip("nibabel", reason=absences.PEERS)
     (reader, *_) = peers.readers().values()
     volume, first_mm = peers.monai_volume(reader, head, 2.5)
     expected = peers.sitk_volume(head, first_mm, volume.shape, 2.5)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.quality.cohort import FACTS, GEOMETRY, GRID, RADIOGRAPH, Fold, TrainingCase
+from benchmarks.quality.cohort import FACTS, GEOMETRY, GRID, RADIOGRAPH, Fold, FoldHeads, TrainingCase
 from benchmarks.quality.heads import FINE
 from client.case import Case
 from common.attenuation import hu_to_mu
@@ -31,7 +31,8 @@ def fold() -> Fold:
             case = Case(f"{person}-{number}", hu.to(torch.int16).numpy(), projected(hu[None])[0].numpy(), FACTS)
             training.append(TrainingCase(case, person, frozenset({person})))
     truths = torch.stack([_head(GRID, 0.9), _head(GRID, 1.02)])
-    return Fold("06", training, truths, _head(FINE, 0.9).to(torch.int16), projected(truths))
+    heads = FoldHeads(training, truths, _head(FINE, 0.9).to(torch.int16), projected(truths))
+    return Fold("06", lambda: heads)
 
 
 def _head(grid: Grid, size: float) -> Tensor:

@@ -16,12 +16,12 @@ def training(fold: Fold) -> TrainingSet:
 
 
 def quality(fold: Fold, predicted: Tensor) -> float:
-    pairs = zip(fold.truths_hu, predicted, strict=False)
+    pairs = zip(fold.heads.truths_hu, predicted, strict=False)
     return sum(psnr_db(truth, hu, classical.WINDOW) for truth, hu in pairs) / len(predicted)
 
 
 def test_the_mean_ignores_the_radiographs(fold: Fold, training: TrainingSet) -> None:
-    predicted = classical.mean_volume(training, fold.integrals)
+    predicted = classical.mean_volume(training, fold.heads.integrals)
     windowed = torch.stack([torch.from_numpy(case.volume_hu) for case in fold.cases]).float().clamp(-1000, 1500)
     assert torch.allclose(predicted[0], windowed.mean(dim=0), atol=0.5)
     assert torch.equal(predicted[0], predicted[1])
@@ -52,9 +52,9 @@ def test_ridge_is_that_of_the_textbook(training: TrainingSet) -> None:
 
 
 def test_the_penalty_is_one_of_the_list_and_beats_the_mean_on_a_new_head(fold: Fold, training: TrainingSet) -> None:
-    predicted, penalty = classical.ridge(training, fold.integrals)
+    predicted, penalty = classical.ridge(training, fold.heads.integrals)
     assert penalty in classical.PENALTIES
-    mean = quality(fold, classical.mean_volume(training, fold.integrals))
+    mean = quality(fold, classical.mean_volume(training, fold.heads.integrals))
     assert quality(fold, predicted) > mean + 1
 
 
@@ -62,7 +62,7 @@ def test_consistency_brings_a_mean_nearer_to_the_truth_and_keeps_what_may_not_mo
     fold: Fold, training: TrainingSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(classical, "CONSISTENCY_STEPS", 6)
-    measured = fold.integrals[:1]
+    measured = fold.heads.integrals[:1]
     mean = classical.mean_volume(training, measured)
     moved = classical.consistent(mean, measured, training.variance())
     assert quality(fold, moved) > quality(fold, mean) + 1

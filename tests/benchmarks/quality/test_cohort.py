@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from benchmarks.quality import cohort, morphs
-from benchmarks.quality.cohort import GRID, build_fold, on_training_grid
+from benchmarks.quality.cohort import GRID, fold_of, on_training_grid
 from benchmarks.quality.heads import PERSONS, canonical_head, heads_sha256
 from benchmarks.quality.store import Store
 from common.geometry import Grid
+from tests import absences
 
-CT = Path("../shared/data/ct")
+CT = absences.REAL_HEADS_FOLDER
 SMALL = Grid(shape=(40, 40, 40), voxel_mm=5.76)
 
 
@@ -29,15 +30,17 @@ def test_nothing_of_the_held_out_person_is_trained_on(
 
     monkeypatch.setattr(cohort, "_samples", drawn)
     monkeypatch.setattr(cohort, "canonical_head", lambda *_: torch.zeros(2, 2, 2))
-    fold = build_fold(held_out, tmp_path, Store(tmp_path))
+    fold = fold_of(held_out, tmp_path, Store(tmp_path))
+    assert asked == [], "what is known already needs no head"
+    assert len(fold.cases) > 0
     trained_on = [what for what in asked if not what.startswith("held out")]
     assert all(held_out not in what for what in trained_on)
     assert asked[-1] == f"held out {held_out}"
-    assert all(held_out not in entry.persons and entry.site != held_out for entry in fold.training)
+    assert all(held_out not in entry.persons and entry.site != held_out for entry in fold.heads.training)
     assert set(fold.sites) == set(PERSONS) - {held_out}
     assert len({case.pseudonym for case in fold.cases}) == len(fold.cases) == 3 * 40 + 6 * 8 + 24
     for site, cases in fold.sites.items():
-        persons = {entry.persons for entry in fold.training if any(entry.case is case for case in cases)}
+        persons = {entry.persons for entry in fold.heads.training if any(entry.case is case for case in cases)}
         assert persons == {frozenset({site}), frozenset()}, "a site has no morph with another hospital's patient"
         assert len(cases) == 40 + 8
 
@@ -85,7 +88,7 @@ def test_the_hash_of_the_heads_follows_from_every_persons_files(tmp_path: Path) 
 
 
 @pytest.mark.real_heads
-@pytest.mark.skipif(not CT.is_dir(), reason="needs the real head CTs in ../shared/data/ct")
+@pytest.mark.skipif(not CT.is_dir(), reason=absences.REAL_HEADS)
 def test_a_tilted_real_head_comes_out_upright_with_its_brain_in_the_middle(tmp_path: Path) -> None:
     head = canonical_head("03", CT, Store(tmp_path)).float()
     fine = on_training_grid(head).float()

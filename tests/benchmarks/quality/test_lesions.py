@@ -31,7 +31,7 @@ def test_a_clear_signal_of_a_tenth_of_the_contrast_is_not_seen() -> None:
 
 def test_a_method_that_ignores_the_radiographs_shows_nothing(fold: Fold) -> None:
     def blind(integrals: Tensor) -> Tensor:
-        return fold.truths_hu[:1].expand(len(integrals), -1, -1, -1)
+        return fold.heads.truths_hu[:1].expand(len(integrals), -1, -1, -1)
 
     found = bleeds(fold, blind)
     assert [one.size for one in found] == [6.0, 16.0]

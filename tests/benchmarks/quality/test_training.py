@@ -66,10 +66,10 @@ def test_a_result_is_computed_once_and_read_back(fold: Fold, tmp_path: Path) -> 
     assert first == again
     assert len(said) == 1
     assert first is not None
-    assert len(first.poses) == len(fold.truths_hu)
+    assert len(first.poses) == len(fold.heads.truths_hu)
     kept = runner.predictions("mean volume")
     assert kept is not None
-    assert kept.shape == fold.truths_hu.shape
+    assert kept.shape == fold.heads.truths_hu.shape
 
 
 def test_findings_are_measured_once_and_only_where_a_method_was_run(fold: Fold, tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_federations_take_equal_steps_on_any_core_and_their_pooled_cases_all_of_
     monkeypatch.setattr(methods, "steps_within", lambda *_: 345)
     monkeypatch.setattr(methods, "train", lambda study, cases, _: note(current, study, len(cases)))
     monkeypatch.setattr(methods, "train_federated", lambda study, sites, _: note(current, study, len(sites)))
-    monkeypatch.setattr(training.Trained, "predict", lambda self, integrals: fold.truths_hu)
+    monkeypatch.setattr(training.Trained, "predict", lambda self, integrals: fold.heads.truths_hu)
     runner = Runner(fold, Store(tmp_path), 1, 137.0, lambda _: None)
     found = {}
     rare, often = "federated, every 20 steps", "federated, every 5 steps"
@@ -121,7 +121,7 @@ def test_a_result_is_not_taken_for_one_of_another_federation(
 ) -> None:
     runner = Runner(fold, Store(tmp_path), 1, 5.0, lambda _: None)
     trained = training.Trained(study_of(FEDERATED_AS, 1, 5), {}, 5, 1.0)
-    monkeypatch.setattr(training.Trained, "predict", lambda self, integrals: fold.truths_hu)
+    monkeypatch.setattr(training.Trained, "predict", lambda self, integrals: fold.heads.truths_hu)
     monkeypatch.setattr(Runner, "_train", lambda self, method: trained)
     for method in (FEDERATED, f"{LOCAL}01"):
         assert runner.result(method) is not None
@@ -131,5 +131,5 @@ def test_a_result_is_not_taken_for_one_of_another_federation(
 
 
 def test_a_page_of_slices_is_written(fold: Fold, tmp_path: Path) -> None:
-    write_page("A head", {"truth": fold.truths_hu[0], "other": fold.truths_hu[1]}, tmp_path / "page.png")
+    write_page("A head", {"truth": fold.heads.truths_hu[0], "other": fold.heads.truths_hu[1]}, tmp_path / "page.png")
     assert (tmp_path / "page.png").read_bytes().startswith(b"\x89PNG")

@@ -1,22 +1,17 @@
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from benchmarks.robustness.mean_head import mean_head
 from benchmarks.robustness.mismatch import RobustnessRow, mismatched_integrals, robustness_table
-from client.phantom.anatomy import procedural_head
+from client.phantom import procedural_head
 from common.attenuation import hu_to_mu
 from common.geometry import Geometry, Grid
-from common.networks import ProjectorConsistency
-from common.objective import from_window, to_window
 from common.projection import Projector
 from common.study import Study
-
-Synthesise = Callable[[Tensor], Tensor]
 
 
 @pytest.fixture(scope="module")
@@ -34,30 +29,10 @@ def heads(study: Study) -> Tensor:
 
 
 @pytest.fixture(scope="module")
-def synthesise(study: Study, heads: Tensor) -> Callable[[bool], Synthesise]:
-    """Consistency from the mean of eight heads, weighted by their variance: what needs no training."""
-    known = to_window(heads[:8], study.window)
-    mean, variance = known.mean(0)[None, None], known.var(0)[None, None]
-
-    def of(affine: bool) -> Synthesise:
-        water = study.radiograph.water_mu_per_mm
-        layer = ProjectorConsistency(study.grid, study.geometry, study.window, water, 12, affine=affine)
-
-        def run(integrals: Tensor) -> Tensor:
-            shape = (len(integrals), -1, -1, -1, -1)
-            return from_window(layer(mean.expand(shape), variance.expand(shape), integrals), study.window)[:, 0]
-
-        return run
-
-    return of
-
-
-@pytest.fixture(scope="module")
-def tables(study: Study, heads: Tensor, synthesise: Callable[[bool], Synthesise]) -> list[dict[str, RobustnessRow]]:
-    return [
-        {row.mismatch: row for row in robustness_table(study, list(heads[8:]), synthesise(affine))}
-        for affine in (False, True)
-    ]
+def tables(study: Study, heads: Tensor) -> list[dict[str, RobustnessRow]]:
+    """Without and with the fit, of the mean of eight heads: what needs no training."""
+    predictors = [mean_head(study, list(heads[:8]), affine=affine, steps=12) for affine in (False, True)]
+    return [{row.mismatch: row for row in robustness_table(study, list(heads[8:]), run)} for run in predictors]
 
 
 def test_every_mismatch_costs_something(tables: list[dict[str, RobustnessRow]]) -> None:

@@ -240,17 +240,16 @@ def test_folder_without_rights_is_refused(series, tmp_path):
     assert refusal.value.code is ExitCode.ARCHIVE_UNREADABLE
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become another user")
 def test_the_operating_system_says_whether_a_folder_may_be_read():
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         Path(folder).chmod(0o755)
-        (Path(folder) / "locked").mkdir(mode=0o700)
+        (Path(folder) / "locked").mkdir(mode=0)
         code = (
             "import os, sys; from pathlib import Path\n"
             "from client.archive.discovery import discover\n"
             "from client.archive.pseudonym import Pseudonyms\n"
             "from common.errors import Refusal\n"
-            "os.setgid(65534); os.setuid(65534)\n"
+            "if os.geteuid() == 0: os.setgid(65534); os.setuid(65534)  # nothing is closed to root\n"
             "try: discover(Path(sys.argv[1]), Pseudonyms(b'k' * 32))\n"
             "except Refusal as refusal: sys.exit(int(refusal.code))\n"
         )

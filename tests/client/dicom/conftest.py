@@ -15,9 +15,7 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import UID, CTImageStorage, ExplicitVRBigEndian, ExplicitVRLittleEndian
 
 from client.dicom import Reader, ReaderLimits
-
-ROOT = Path(__file__).resolve().parents[4]
-REAL_CT = ROOT / "shared" / "data" / "ct"
+from tests import absences
 
 
 def ct_object(
@@ -116,6 +114,6 @@ def ct() -> SimpleNamespace:
 @pytest.fixture(scope="session")
 def real_ct() -> Path:
     """The folder of real head CTs."""
-    if not REAL_CT.is_dir():
-        pytest.skip("needs the real head CTs in ../shared/data/ct")
-    return REAL_CT
+    if not absences.REAL_HEADS_FOLDER.is_dir():
+        pytest.skip(absences.REAL_HEADS)
+    return absences.REAL_HEADS_FOLDER

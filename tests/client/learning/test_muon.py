@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from client.case import Case
-from client.learning import LocalTrainer
-from client.learning.local_training import TrainOutcome
+from client.learning import LocalTrainer, TrainOutcome
 from client.learning.moments import moments_of, restore_moments
 from client.learning.muon import Muon, is_matrix, orthogonalised
 from client.learning.players import Players

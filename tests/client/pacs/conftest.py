@@ -18,6 +18,7 @@ from pydicom.uid import generate_uid
 
 from client.dicom import Fault, ObjectReader
 from client.pacs import PacsSettings
+from tests import absences
 from tests.client.pacs.hostile import INSTANCE, SERIES, STUDY, Answer, HostileServer
 from tests.client.pacs.orthanc import PLUGIN, Orthanc, Sent, basic_authorization, contents, file_bytes, image_object
 
@@ -25,7 +26,7 @@ from tests.client.pacs.orthanc import PLUGIN, Orthanc, Sent, basic_authorization
 @pytest.fixture(scope="session")
 def needs_orthanc() -> None:
     if shutil.which("Orthanc") is None or not PLUGIN.exists():
-        pytest.skip("needs Debian's packages orthanc and orthanc-dicomweb")
+        pytest.skip(absences.ORTHANC)
 
 
 @pytest.fixture

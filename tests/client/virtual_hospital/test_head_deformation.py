@@ -32,24 +32,42 @@ def head() -> NDArray[np.int16]:
     return template_head(Grid(shape=SHAPE, voxel_mm=VOXEL_MM))
 
 
+def minimum_jacobian(deformation: Deformation) -> float:
+    """Least determinant of the dense map's Jacobian, by differences between neighbouring voxels.
+
+    A mirror image turns every determinant's sign; here that sign is taken out, so the result is positive exactly where
+    nothing folds, flipped or not.
+    """
+    source = deformation.source_mm()
+    steps = [
+        source[:, 1:, :-1, :-1] - source[:, :-1, :-1, :-1],
+        source[:, :-1, 1:, :-1] - source[:, :-1, :-1, :-1],
+        source[:, :-1, :-1, 1:] - source[:, :-1, :-1, :-1],
+    ]
+    along_z, along_y, along_x = (step / deformation.voxel_mm for step in steps)
+    (ax, bx, cx), (ay, by, cy), (az, bz, cz) = along_x, along_y, along_z
+    determinant = ax * (by * cz - cy * bz) - bx * (ay * cz - cy * az) + cx * (ay * bz - by * az)
+    return float((-determinant if deformation.flipped else determinant).min())
+
+
 @settings(max_examples=120, deadline=None)
 @given(st.integers(min_value=0, max_value=2**62))
 def test_no_seed_folds_space(seed: int) -> None:
-    assert random_deformation(seed, SHAPE, VOXEL_MM).minimum_jacobian() > 0.3
+    assert minimum_jacobian(random_deformation(seed, SHAPE, VOXEL_MM)) > 0.3
 
 
 def test_a_fold_is_seen_with_and_without_a_mirror_image() -> None:
     gentle = random_deformation(4, SHAPE, VOXEL_MM)
     for flipped in (False, True):
         unfolded = replace(gentle, flipped=flipped)
-        assert unfolded.minimum_jacobian() > 0
-        assert replace(unfolded, displacement_mm=gentle.displacement_mm * 60).minimum_jacobian() < 0
+        assert minimum_jacobian(unfolded) > 0
+        assert minimum_jacobian(replace(unfolded, displacement_mm=gentle.displacement_mm * 60)) < 0
 
 
 def test_jacobian_of_a_pure_scale_is_its_volume_factor() -> None:
     scaled = identity(affine=np.diag([1 / 1.05, 1 / 0.95, 1 / 1.02]))
-    assert scaled.minimum_jacobian() == pytest.approx(1 / (1.05 * 0.95 * 1.02), rel=1e-4)
-    assert replace(scaled, flipped=True).minimum_jacobian() == pytest.approx(1 / (1.05 * 0.95 * 1.02), rel=1e-4)
+    assert minimum_jacobian(scaled) == pytest.approx(1 / (1.05 * 0.95 * 1.02), rel=1e-4)
+    assert minimum_jacobian(replace(scaled, flipped=True)) == pytest.approx(1 / (1.05 * 0.95 * 1.02), rel=1e-4)
 
 
 def test_no_change_leaves_the_head_as_it_was() -> None:

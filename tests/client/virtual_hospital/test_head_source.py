@@ -16,10 +16,11 @@ from client.virtual_hospital.head_source import find_head, read_head
 from client.virtual_hospital.scanner_style import STYLES, acquire
 from common.errors import ExitCode, Refusal
 from common.geometry import Grid
+from tests import absences
 
 GRID = Grid(shape=(60, 62, 58), voxel_mm=4.0)
 MARKER_MM = (32.0, -20.0, 48.0)
-REAL_HEADS = Path(__file__).parents[3] / "../shared/data/ct"
+REAL_HEADS = absences.REAL_HEADS_FOLDER
 
 
 def marked_head() -> NDArray[np.int16]:
@@ -186,7 +187,7 @@ def test_heads_are_found_by_id_in_order_and_dicom_goes_first(tmp_path: Path) -> 
 
 
 @pytest.mark.real_heads
-@pytest.mark.skipif(not REAL_HEADS.is_dir(), reason="the real head CTs are not on this machine")
+@pytest.mark.skipif(not REAL_HEADS.is_dir(), reason=absences.REAL_HEADS)
 def test_a_real_tilted_head_is_upright_and_in_hu() -> None:
     path = find_head(REAL_HEADS, "03")
     head = read_head(path, 3.0)
@@ -201,7 +202,7 @@ def test_a_real_tilted_head_is_upright_and_in_hu() -> None:
 
 
 @pytest.mark.real_heads
-@pytest.mark.skipif(not REAL_HEADS.is_dir(), reason="the real head CTs are not on this machine")
+@pytest.mark.skipif(not REAL_HEADS.is_dir(), reason=absences.REAL_HEADS)
 def test_a_real_upright_head_keeps_its_voxels() -> None:
     path = find_head(REAL_HEADS, "01")
     original = sitk.GetArrayFromImage(sitk.DICOMOrient(sitk.ReadImage(str(path)), "LPS")).astype(np.float64)

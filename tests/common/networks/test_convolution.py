@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from common.networks.convolution import PointwiseConv3d, VolumeConv3d
+from tests import absences
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
@@ -53,7 +54,7 @@ def _operations(layer: nn.Module, features: torch.Tensor) -> set[str]:
     return {event.key for event in profile.key_averages()}
 
 
-@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this PyTorch has no oneDNN")
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason=absences.ONEDNN)
 def test_a_lone_small_volume_is_not_left_to_pytorchs_slow_convolution() -> None:
     features = torch.rand(1, 8, 16, 16, 16)
     slow = "aten::slow_conv3d"

@@ -241,17 +241,6 @@ def test_path_length_is_the_chord_of_the_box() -> None:
     assert lengths[0, 15, 17].item() == pytest.approx(160.0 * slant, rel=1e-5)
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_volume_that_is_not_finite_is_refused(value: float) -> None:
-    projector = Projector(SMALL, geometry())
-    volume = torch.zeros(1, 1, *SMALL.shape)
-    assert torch.equal(projector.project_checked(volume), projector(volume))
-    volume[0, 0, 3, 4, 5] = value
-    with pytest.raises(Refusal) as refusal:
-        projector.project_checked(volume)
-    assert refusal.value.code is ExitCode.IMAGE_INVALID
-
-
 def test_other_grids_and_detectors_are_refused() -> None:
     projector = Projector(SMALL, geometry())
     for call, shape in (

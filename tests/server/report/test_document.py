@@ -10,7 +10,7 @@ from common.metrics.calculation import CaseMetrics
 from common.metrics.definitions import metric_definitions
 from server.report.document import ReportDocument
 from server.report.guidelines import GUIDELINE_ITEMS
-from server.report.records import read_run
+from server.report.recorded_run import read_run
 
 Make = Callable[..., Any]
 

@@ -14,7 +14,7 @@ from server.report.curves import loss_curves, metric_curves
 from server.report.document import ReportDocument
 from server.report.drawing import SERIES, FigureItem, drawn, shortened, spread
 from server.report.forest import forest
-from server.report.records import read_run
+from server.report.recorded_run import read_run
 
 Make = Callable[..., Any]
 

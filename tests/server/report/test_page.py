@@ -10,7 +10,7 @@ import pytest
 
 from server.report.document import ReportDocument
 from server.report.page import render
-from server.report.records import read_run
+from server.report.recorded_run import read_run
 
 Make = Callable[..., Any]
 VOID = {"meta", "br", "link", "img", "input", "hr"}

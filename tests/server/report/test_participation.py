@@ -12,7 +12,7 @@ from server.report.participation import (
     separation_of,
     unregistered_sites,
 )
-from server.report.records import read_run
+from server.report.recorded_run import read_run
 from server.rounds import Outcome, SiteTraining
 
 Make = Callable[..., Any]

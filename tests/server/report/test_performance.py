@@ -10,7 +10,7 @@ from common.exchange import MetricSums
 from common.metrics.definitions import metric_definitions
 from common.roles import Role
 from server.report.performance import evaluation_of
-from server.report.records import read_run
+from server.report.recorded_run import read_run
 from server.report.results import CentreState, Evaluation
 from server.rounds import Outcome
 

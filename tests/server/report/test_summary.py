@@ -9,7 +9,7 @@ import pytest
 from common.exchange import MethodStatistics, MetricSums
 from common.roles import Role
 from server.report.document import ReportDocument
-from server.report.records import read_run
+from server.report.recorded_run import read_run
 from server.rounds import Outcome, SiteTraining
 
 Make = Callable[..., Any]
