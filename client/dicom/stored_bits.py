@@ -32,7 +32,7 @@ def stored_bits_of(words: Words, bits_stored: int) -> Words:
         return values
     padding, padded = words[0, 0], words == words[0, 0]
     upper = np.right_shift(words, bits_stored)
-    counted = ~padded if upper[0, 0] != 0 else np.ones_like(padded)
+    counted = ~padded if beyond[0, 0] and upper[0, 0] != 0 else np.ones_like(padded)
     # Negative values that have their sign in the upper bits too, and those that may have it in the stored ones alone.
     extended, plain = (words < 0) & ~beyond & counted, (upper == 0) & beyond & counted
     signs = words.dtype.kind == "i" and int(np.count_nonzero(extended)) > int(np.count_nonzero(plain))
