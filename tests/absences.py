@@ -1,7 +1,7 @@
 """What a machine may lack: the only reasons for which a test is left out. A run ends with a line that counts them.
 
-The pipeline's machine lacks peers, which only the benchmarks' environment has, and the real heads, which stay where
-they are; what else a test needs, the pipeline installs.
+The pipeline's machine lacks peers, which only the benchmarks' environment has, and the real heads and the faulty
+series, which stay where they are; what else a test needs, the pipeline installs.
 """
 
 from __future__ import annotations

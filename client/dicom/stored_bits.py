@@ -1,7 +1,6 @@
 """What the words of pixel data mean where they have bits beyond those that are stored: only for the limited process.
 
-PS3.5 8.1.1 gives such bits no meaning; older writers kept overlays in them. But some writers state fewer bits than they
-use, for padding or for metal. Such words are kept where they can be told.
+PS3.5 8.1.1 gives such bits no meaning; older writers kept overlays in them. But some state fewer bits than they use.
 """
 
 from __future__ import annotations
@@ -33,8 +32,10 @@ def stored_bits_of(words: Words, bits_stored: int) -> Words:
         return values
     padding, padded = words[0, 0], words == words[0, 0]
     upper = np.right_shift(words, bits_stored)
-    counted = ~padded if upper[0, 0] != 0 else np.ones_like(padded)
-    signs = words.dtype.kind == "i" and _extends_signs(words[counted], upper[counted], beyond[counted])
+    counted = ~padded if beyond[0, 0] and upper[0, 0] != 0 else np.ones_like(padded)
+    # Negative values that have their sign in the upper bits too, and those that may have it in the stored ones alone.
+    extended, plain = (words < 0) & ~beyond & counted, (upper == 0) & beyond & counted
+    signs = words.dtype.kind == "i" and int(np.count_nonzero(extended)) > int(np.count_nonzero(plain))
     cornered = bool(beyond[0, 0]) and bool(padded[[0, 0, -1, -1], [0, -1, 0, -1]].all())
     if cornered and (signs or upper[0, 0] != 0):
         values[padded] = padding
@@ -42,8 +43,3 @@ def stored_bits_of(words: Words, bits_stored: int) -> Words:
     if signs and bool(((upper == 0) | (upper == -1))[beyond].all()):
         return words
     return values
-
-
-def _extends_signs(words: Words, upper: Words, beyond: NDArray[np.bool_]) -> bool:
-    """Whether more negative values have their sign in the upper bits than may have none there."""
-    return int(np.count_nonzero((words < 0) & ~beyond)) > int(np.count_nonzero((upper == 0) & beyond))

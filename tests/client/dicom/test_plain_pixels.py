@@ -14,6 +14,7 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 
 from client.dicom.parsing import quiet_pydicom
 from client.dicom.plain_pixels import PlainPixels
+from client.dicom.stored_bits import stored_bits_of
 
 
 def slowly(content):
@@ -82,3 +83,24 @@ def test_mutated_files_give_what_the_full_reader_gives_or_nothing(ct, tmp_path, 
     found = PlainPixels().values(bytes(content), 40, 30)
     if found is not None:
         assert np.array_equal(found, slowly(bytes(content)))
+
+
+@pytest.mark.parametrize(
+    ("words", "bits", "expected"),
+    [
+        ([[-1000, -998], [2712, -3024]], 12, [[-1000, -998], [2712, -3024]]),
+        ([[0xC18, 40], [0x7FF, 0xC18]], 12, [[-1000, 40], [2047, -1000]]),
+        ([[-1000, 40 | 0x1000], [-900, 7]], 12, [[-1000, 40], [-900, 7]]),
+        ([[7, 40], [-3024, 9]], 16, [[7, 40], [-3024, 9]]),
+    ],
+)
+def test_bits_beyond_the_stored_ones_are_signs_or_nothing(words, bits, expected):
+    assert np.array_equal(stored_bits_of(np.array(words, np.int16), bits), expected)
+
+
+def test_a_word_in_all_corners_is_meant_whole():
+    words = np.full((6, 6), 40 | 0x2000, np.uint16)
+    words[[0, 0, -1, -1], [0, -1, 0, -1]] = 63536
+    expected = np.full((6, 6), 40)
+    expected[words == 63536] = 63536
+    assert np.array_equal(stored_bits_of(words, 12), expected)
