@@ -43,6 +43,18 @@ WITHOUT_SERIES = frozenset(
 )
 ENHANCED_CT_STORAGE = frozenset({"1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"})
 
+# What says contrast beside the agent itself; each is read as it is written, since a number may be badly written.
+CONTRAST_TAGS = (
+    "ContrastBolusRoute",
+    "ContrastBolusVolume",
+    "ContrastBolusStartTime",
+    "ContrastBolusStopTime",
+    "ContrastBolusTotalDose",
+    "ContrastFlowRate",
+    "ContrastFlowDuration",
+    "ContrastBolusIngredient",
+    "ContrastBolusIngredientConcentration",
+)
 HEADER_TAGS = (
     "SOPClassUID",
     "SOPInstanceUID",
@@ -74,15 +86,6 @@ HEADER_TAGS = (
     "DerivationCodeSequence",
     "ContrastBolusAgentSequence",
     "ContrastBolusAdministrationRouteSequence",
-    "ContrastBolusRoute",
-    "ContrastBolusVolume",
-    "ContrastBolusStartTime",
-    "ContrastBolusStopTime",
-    "ContrastBolusTotalDose",
-    "ContrastFlowRate",
-    "ContrastFlowDuration",
-    "ContrastBolusIngredient",
-    "ContrastBolusIngredientConcentration",
     "MultienergyCTProcessingSequence",
     "MultienergyCTCharacteristicsSequence",
     "AcquisitionNumber",
@@ -90,18 +93,7 @@ HEADER_TAGS = (
     "RescaleType",
     "LossyImageCompression",
     "LossyImageCompressionRatio",
-)
-# What says contrast beside the agent itself; each is read as it is written, since a number may be badly written.
-CONTRAST_TAGS = (
-    "ContrastBolusRoute",
-    "ContrastBolusVolume",
-    "ContrastBolusStartTime",
-    "ContrastBolusStopTime",
-    "ContrastBolusTotalDose",
-    "ContrastFlowRate",
-    "ContrastFlowDuration",
-    "ContrastBolusIngredient",
-    "ContrastBolusIngredientConcentration",
+    *CONTRAST_TAGS,
 )
 CONTRAST_SEQUENCES = ("ContrastBolusAgentSequence", "ContrastBolusAdministrationRouteSequence")
 MULTI_ENERGY_SEQUENCES = ("MultienergyCTProcessingSequence", "MultienergyCTCharacteristicsSequence")

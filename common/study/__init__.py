@@ -1,9 +1,10 @@
 """The study: the immutable description of what is trained and how; a section a file."""
 
 from common.study.cohort_limits import CohortSettings
-from common.study.federation import Federation, Privacy, WireDtype
+from common.study.federation import Federation, WireDtype
 from common.study.networks import DiscriminatorSettings, GeneratorSettings, Networks
 from common.study.optimisation import Optimisation
+from common.study.privacy import Privacy
 from common.study.radiograph import RadiographSettings
 from common.study.section import Sha256
 from common.study.study import Study

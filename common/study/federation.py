@@ -1,4 +1,4 @@
-"""The sections of a study that say how sites train together, and what never leaves them."""
+"""The section of a study that says how sites train together."""
 
 from __future__ import annotations
 
@@ -41,10 +41,3 @@ class Federation(Section):
     weighting: Literal["cases", "equal"] = "cases"
     outer_momentum: Fraction = 0.0
     max_update_norm: Positive = 10.0
-
-
-@final
-class Privacy(Section):
-    """Statistics over fewer than ``minimum_cases`` cases never leave a site."""
-
-    minimum_cases: Annotated[int, Field(ge=1, le=1000)] = 10

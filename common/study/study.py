@@ -14,9 +14,10 @@ from common.errors import ExitCode
 from common.geometry import Geometry, Grid
 from common.study.cohort_limits import CohortSettings
 from common.study.endpoints import Endpoints
-from common.study.federation import Federation, Privacy
+from common.study.federation import Federation
 from common.study.networks import Networks
 from common.study.optimisation import Optimisation
+from common.study.privacy import Privacy
 from common.study.radiograph import RadiographSettings
 from common.study.section import Section
 from common.study.widening import Widening

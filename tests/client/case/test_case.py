@@ -8,34 +8,22 @@ import pytest
 from pydantic import ValidationError
 
 from client.archive.vocabulary import vendor
-from client.case.case import Case, CaseFacts
+from client.case.case import Case
 from client.case.provenance import Provenance, Step
 from common.errors import ExitCode, Refusal
 from common.geometry import Grid
 from common.trust import RELEASE
+from tests.client.tiny_cases import FACTS as TINY_FACTS
 
-FACTS = CaseFacts(
-    manufacturer="ge",
-    kvp=None,
-    slices=40,
-    slice_mm=4.0,
-    pixel_mm=0.5,
-    coverage_mm=160.0,
-    tilt_deg=18.5,
-    pitch_deg=-3.0,
-    residual_hu=120.0,
-    orientation_margin=0.3,
-    cut_share=0.0,
-    shear_deg=0.5,
-    slant_deg=-0.2,
-    step_mm=0.4,
-    least_step_mm=4.0,
-    greatest_step_mm=4.0,
-    turn_deg=3.0,
-    air_hu=-1005.0,
-    brain_median_hu=34.0,
-    bone_hu=1500.0,
-    brain_seen_share=1.0,
+FACTS = TINY_FACTS.model_copy(
+    update={
+        "manufacturer": "ge",
+        "slice_mm": 4.0,
+        "coverage_mm": 160.0,
+        "tilt_deg": 18.5,
+        "pitch_deg": -3.0,
+        "residual_hu": 120.0,
+    }
 )
 
 

@@ -31,6 +31,8 @@ REFUSED = {
 TAKEN = dict.fromkeys(("01", "03", "04", "06", "08", "12", "39", "41", "61"), TWIN) | dict.fromkeys(
     ("30", "33", "34"), WIDE_TWIN
 )
+# Images that are left out of the stack, by why.
+SET_ASIDE = {"03": {"mixed_orientation": 2}, "04": {"no_geometry": 1}, "06": {"copies": 40}, "08": {"copies": 40}}
 CONTRAST_DENIED = ("59_contrast_word_00", "59_contrast_word_04", "59_contrast_word_06")
 CONTRAST_SAID = ("60_contrast_elsewhere_0", "60_contrast_elsewhere_2")
 MOST_DIFFERENCE_HU = 2.0
@@ -76,6 +78,7 @@ def test_what_contradicts_itself_is_refused_and_named(found: Examine, name: str)
 def test_what_is_only_odd_is_taken_and_comes_out_as_its_sound_twin(found: Examine, name: str) -> None:
     findings, cases = found(name)
     assert [len(cases), verdicts(findings)] == [1, {VerdictCode.ACCEPTED}]
+    assert dict(findings.set_aside) == SET_ASIDE.get(name, {})
     (_, (twin,)) = found(TAKEN[name])
     assert np.abs(cases[0].volume_hu.astype(float) - twin.volume_hu).mean() <= (
         MOST_DIFFERENCE_WITH_NOISE_HU if name == NOISY else MOST_DIFFERENCE_HU
