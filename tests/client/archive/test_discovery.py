@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pydicom
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
@@ -22,6 +22,7 @@ from client.archive import discovery
 from client.archive.discovery import discover
 from client.archive.folders import MAXIMUM_DEPTH
 from client.archive.grouping import Series
+from client.archive.packed import PACKED_BYTES, is_packed
 from client.archive.pseudonym import Pseudonyms
 from common.errors import ExitCode, Refusal
 
@@ -353,9 +354,14 @@ def test_mutated_headers_are_read_or_refused(one_file, tmp_path, data):
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(noise=st.binary(max_size=600), prefix=st.sampled_from([b"", b"\0" * 128 + b"DICM", b"\x08\x00\x05\x00CS"]))
+@example(noise=b"PK\x03\x04", prefix=b"")
+@example(noise=b"\0" * 128 + b"DICM", prefix=b"")
 def test_noise_is_passed_over_or_refused(tmp_path, noise, prefix):
-    path = tmp_path / "noise"
-    path.write_bytes(prefix + noise)
-    for found in found_in(tmp_path):
-        assert found.unreadable
-        assert prefix.endswith(b"DICM") or noise[128:132] == b"DICM"
+    """Refused only where it claims to be DICOM, named as packed only where it opens as a packed file does."""
+    content = prefix + noise
+    (tmp_path / "noise").write_bytes(content)
+    found = found_in(tmp_path)
+    claims_dicom = content[128:132] == b"DICM"
+    opens_as_packed = is_packed(content[:PACKED_BYTES]) and not claims_dicom
+    assert [series.packed for series in found if not series.unreadable] == [True] * opens_as_packed
+    assert claims_dicom or not any(series.unreadable for series in found)
