@@ -9,8 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from common.metrics import BODY_HU, BONE_HU, BRAIN_HU, enclosed_by_bone
+from common.metrics import BODY_HU, BONE_HU, BRAIN_HU, SOFT_HU, enclosed_by_bone
 from common.study import Optimisation, Window
+
+BRAIN_UNIT_HU = 40.0
+WANTED_SLOPE = 0.8
+_BONE_SPILL_VOXELS = 1
 
 
 def to_window(volume_hu: Tensor, window: Window) -> Tensor:
@@ -58,6 +62,38 @@ def reconstruction_loss(predicted: Tensor, target: Tensor, window: Window, optim
     weights = voxel_weights(target, window, optimisation)
     absolute = weighted_l1(predicted, target, weights)
     return optimisation.l1_weight * absolute + optimisation.mse_weight * weighted_mse(predicted, target, weights)
+
+
+def soft_tissue_within(target_hu: Tensor) -> Tensor:
+    """Soft tissue inside the skull that no bone spills into: (B, 1, z, y, x) HU to bool of the same shape."""
+    edge = 2 * _BONE_SPILL_VOXELS + 1
+    bone = functional.max_pool3d((target_hu > BONE_HU).float(), edge, 1, _BONE_SPILL_VOXELS)
+    soft = (target_hu >= SOFT_HU[0]) & (target_hu <= SOFT_HU[1])
+    return soft & (bone == 0) & enclosed_by_bone(target_hu)
+
+
+def brain_losses(predicted: Tensor, target: Tensor, window: Window) -> tuple[Tensor, Tensor]:
+    """Squared error of soft tissue inside the skull, and its lack of contrast.
+
+    Args:
+        predicted: (B, 1, z, y, x), windowed to 0..1.
+        target: the same shape.
+        window: the study's HU window.
+
+    Returns:
+        Mean squared error in units of 40 HU, and the mean over cases of the squared difference of 0.8 to the slope of
+        prediction on truth, both smoothed, where it is less.
+    """
+    hu, shown_hu = from_window(target, window), from_window(predicted, window).clamp(*SOFT_HU)
+    within = soft_tissue_within(hu)
+    error = ((shown_hu - hu) * within).square().sum() / within.sum().clamp(min=1) / BRAIN_UNIT_HU**2
+    lacks = []
+    for inside, *volumes in zip(within, hu.clamp(*SOFT_HU), shown_hu, strict=True):
+        truth, shown = (functional.avg_pool3d(volume, 3, 1, 1)[inside] for volume in volumes)
+        about = truth - truth.mean() if len(truth) else truth
+        slope = (about * shown).sum() / about.square().sum().clamp(min=1.0)
+        lacks.append(functional.relu(WANTED_SLOPE - slope).square())
+    return error, torch.stack(lacks).mean()
 
 
 def reprojection_loss(projected: Tensor, measured: Tensor, integral_scale: float) -> Tensor:

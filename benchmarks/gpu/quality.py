@@ -63,7 +63,10 @@ def measure(card: Card, *, tiny: bool, folder: Path | None, person: str, seconds
     }
     training |= {"ridge_s": time.perf_counter() - started, "ridge_penalty": penalty, "person": person}
     truth_hu = torch.from_numpy(truth.volume_hu).float()
-    figures = {name: asdict(case_metrics(truth_hu, volume[0], study.window)) for name, volume in predicted.items()}
+    figures = {
+        name: asdict(case_metrics(truth_hu, volume[0], study.window, study.grid.voxel_mm))
+        for name, volume in predicted.items()
+    }
     pages = {"truth": truth_hu} | {name: volume[0] for name, volume in predicted.items()}
     results.mkdir(parents=True, exist_ok=True)
     write_page(f"Head {person}, never trained on, 128³", pages, results / f"gpu-head-{person}.png")

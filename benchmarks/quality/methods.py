@@ -177,7 +177,9 @@ class Runner:
             if method == FEDERATED_AS:
                 self._store.keep_tensors("weights", key, trained.weights)
         pairs = zip(self.fold.heads.truths_hu, predicted, strict=True)
-        record["poses"] = [asdict(case_metrics(truth, hu, classical.WINDOW)) for truth, hu in pairs]
+        record["poses"] = [
+            asdict(case_metrics(truth, hu, classical.WINDOW, cohort.GRID.voxel_mm)) for truth, hu in pairs
+        ]
         self._store.keep_tensors("predictions", key, {"hu": predicted.round().to(torch.int16)})
         self._store.keep_record("results", key, record)
         return record

@@ -111,7 +111,8 @@ class StudyEvaluation:
         with torch.inference_mode():
             projected = self._projector(mu_per_mm)[0]
         truth_hu = torch.from_numpy(case.volume_hu).float()
-        return case_metrics(truth_hu, predicted_hu, window, (torch.from_numpy(case.integrals), projected))
+        integrals = torch.from_numpy(case.integrals), projected
+        return case_metrics(truth_hu, predicted_hu, window, self._study.grid.voxel_mm, integrals)
 
     def _entry(self, index: int, predicted_hu: Tensor, metrics: CaseMetrics) -> GalleryEntry:
         return GalleryEntry(

@@ -26,6 +26,7 @@ from common.objective import (
     adversarial_weight,
     all_finite,
     axis_projection_loss,
+    brain_losses,
     discriminator_loss,
     feature_matching_loss,
     generator_adversarial_loss,
@@ -154,6 +155,9 @@ class Players:
             total = total + options.axis_projection_weight * axis_projection_loss(prediction.volume, target)
         if options.raw_weight > 0 and prediction.raw is not prediction.volume:
             total = total + options.raw_weight * reconstruction_loss(prediction.raw, target, self.study.window, options)
+        if options.brain_window_weight > 0 or options.brain_contrast_weight > 0:
+            error, lack = brain_losses(prediction.raw, target, self.study.window)
+            total = total + options.brain_window_weight * error + options.brain_contrast_weight * lack
         if prediction.log_variance is not None:
             surprise = likelihood_loss(prediction.raw, prediction.log_variance, target, options.likelihood)
             total = total + options.likelihood_weight * surprise

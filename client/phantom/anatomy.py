@@ -38,7 +38,7 @@ def procedural_head(seed: int, grid: Grid) -> NDArray[np.int16]:
     Returns:
         HU of shape ``grid.shape``, (z, y, x) with indices growing to superior, posterior and left; air is -1000.
     """
-    return _head(HeadPlan.drawn(seed), grid)
+    return painted_head(HeadPlan.drawn(seed), grid)
 
 
 def template_head(grid: Grid) -> NDArray[np.int16]:
@@ -50,10 +50,11 @@ def template_head(grid: Grid) -> NDArray[np.int16]:
     Returns:
         HU of shape ``grid.shape`` as in :func:`procedural_head`.
     """
-    return _head(HeadPlan(), grid)
+    return painted_head(HeadPlan(), grid)
 
 
-def _head(plan: HeadPlan, grid: Grid) -> NDArray[np.int16]:
+def painted_head(plan: HeadPlan, grid: Grid) -> NDArray[np.int16]:
+    """The head of a plan; grid and result as in :func:`procedural_head`."""
     x, y, z = anatomical_coordinates(plan, grid)
     canvas = Canvas(x, y, z, edge_mm=grid.voxel_mm, background_hu=AIR_HU)
     cavity = cranial_cavity(canvas)

@@ -12,7 +12,7 @@ from common.metrics.definitions import (
     metric_named,
     window_text,
 )
-from common.metrics.regions import BODY_HU, BONE_HU, BRAIN_HU, body_mask, enclosed_by_bone
+from common.metrics.regions import BODY_HU, BONE_HU, BRAIN_HU, SOFT_HU, body_mask, enclosed_by_bone
 
 __all__ = [
     "BODY_HU",
@@ -20,6 +20,7 @@ __all__ = [
     "BRAIN_HU",
     "GENERATOR",
     "PRINCIPAL",
+    "SOFT_HU",
     "CaseMetrics",
     "MethodDefinition",
     "MetricDefinition",

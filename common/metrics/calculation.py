@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from common.errors import ExitCode, Refusal
+from common.metrics.intracranial import intracranial_metrics
 from common.metrics.regions import BODY_HU, BONE_HU, BRAIN_HU, body_mask, enclosed_by_bone
 from common.metrics.sharpness import gradient_ratio, spectrum_distance_db
 from common.study import Window
@@ -40,6 +41,8 @@ class CaseMetrics:
         mae_intracranial_hu: as ``mae_brain_hu``, but only where bone of the truth encloses the voxel.
         reprojection: mean absolute difference of line integrals; None where none are given.
         gradient_ratio, spectrum_distance_db: see :mod:`common.metrics.sharpness`.
+        brain_correlation, brain_slope, csf_contrast, ventricle_dice, inventions_cm3: what is shown inside the
+            skull; see :class:`common.metrics.intracranial.IntracranialMetrics`.
     """
 
     psnr_db: float
@@ -56,10 +59,19 @@ class CaseMetrics:
     reprojection: float | None = None
     gradient_ratio: float | None = None
     spectrum_distance_db: float | None = None
+    brain_correlation: float | None = None
+    brain_slope: float | None = None
+    csf_contrast: float | None = None
+    ventricle_dice: float | None = None
+    inventions_cm3: float | None = None
 
 
 def case_metrics(
-    truth_hu: Tensor, predicted_hu: Tensor, window: Window, integrals: tuple[Tensor, Tensor] | None = None
+    truth_hu: Tensor,
+    predicted_hu: Tensor,
+    window: Window,
+    voxel_mm: float,
+    integrals: tuple[Tensor, Tensor] | None = None,
 ) -> CaseMetrics:
     """All metrics of one case.
 
@@ -67,6 +79,7 @@ def case_metrics(
         truth_hu: (z, y, x), HU.
         predicted_hu: (z, y, x), HU.
         window: the study's HU window.
+        voxel_mm: edge of a voxel.
         integrals: line integrals of the case and of the prediction, of one shape.
 
     Raises:
@@ -78,6 +91,7 @@ def case_metrics(
     body = body_mask(truth_hu)
     brain = body & (truth_hu >= BRAIN_HU[0]) & (truth_hu <= BRAIN_HU[1])
     error = (predicted - truth).double()
+    inside = intracranial_metrics(truth_hu, predicted_hu, voxel_mm)
     return CaseMetrics(
         psnr_db=_psnr_db(error),
         ssim=similarity.double().mean().item(),
@@ -93,6 +107,11 @@ def case_metrics(
         reprojection=None if integrals is None else reprojection_error(*integrals),
         gradient_ratio=gradient_ratio(truth, predicted, body),
         spectrum_distance_db=spectrum_distance_db(truth, predicted),
+        brain_correlation=inside.correlation,
+        brain_slope=inside.slope,
+        csf_contrast=inside.csf_contrast,
+        ventricle_dice=inside.ventricle_dice,
+        inventions_cm3=inside.inventions_cm3,
     )
 
 

@@ -7,7 +7,16 @@ from typing import final
 from pydantic import BaseModel, ConfigDict
 
 from common.metrics.calculation import HIGHEST_PSNR_DB, SSIM_EDGE, SSIM_K1, SSIM_K2, SSIM_SIGMA
-from common.metrics.regions import BODY_HU, BONE_HU, BRAIN_HU
+from common.metrics.intracranial import (
+    BESIDE_MM,
+    CSF_HU,
+    EVEN_MM,
+    EVEN_SD_HU,
+    INVENTED_HU,
+    LEAST_INVENTION_CM3,
+    SMOOTHING_MM,
+)
+from common.metrics.regions import BODY_HU, BONE_HU, BRAIN_HU, CLOSING_MM, DEEP_MM, SOFT_HU, SPILL_MM
 from common.study import Study
 
 GENERATOR = "generator"
@@ -162,6 +171,48 @@ def metric_definitions(study: Study) -> tuple[MetricDefinition, ...]:
             text="Mean absolute difference of the radial power spectra of the predicted and the true volume, window "
             f"{window}, mean taken off and a Hann window over each axis, over shells one period wide up to Nyquist's "
             "frequency.",
+        ),
+        *_inside_the_skull(),
+    )
+
+
+def _inside_the_skull() -> tuple[MetricDefinition, ...]:
+    soft, csf = f"{_number(SOFT_HU[0])}..{_number(SOFT_HU[1])} HU", f"below {_number(CSF_HU)} HU"
+    within = (
+        f"what bone (above {_number(BONE_HU)} HU, closed by a disc of {CLOSING_MM:g} mm) encloses in axial planes, "
+        f"over {SPILL_MM:g} mm from bone, the largest connected part"
+    )
+    deep = (
+        f"Deep inside the skull of the true volume: {within}, without its outer {DEEP_MM:g} mm, where it holds {soft}. "
+        f"Both volumes are clipped to {soft} and smoothed by a Gaussian of {SMOOTHING_MM:g} mm."
+    )
+    return (
+        _ratio("brain_correlation", "Correlation in brain", f"Pearson's correlation of prediction and truth. {deep}"),
+        MetricDefinition(
+            name="brain_slope",
+            label="Slope in brain",
+            decimals=2,
+            text="Covariance of prediction and truth over the truth's variance: 0 is an even grey, 1 the whole "
+            f"contrast. {deep}",
+        ),
+        MetricDefinition(
+            name="csf_contrast",
+            label="CSF contrast",
+            decimals=2,
+            text=f"Mean over fluid (truth {csf}) less the mean over what lies {BESIDE_MM[0]:g} to {BESIDE_MM[1]:g} mm "
+            f"from it, in the prediction, relative to the same in the truth. {deep}",
+        ),
+        _ratio("ventricle_dice", "Ventricle Dice", f"Dice overlap of the voxels {csf}. {deep}", 0),
+        MetricDefinition(
+            name="inventions_cm3",
+            label="Inventions",
+            unit="cm³",
+            decimals=2,
+            higher_is_better=False,
+            lowest=0,
+            text=f"Volume of the connected pieces of at least {LEAST_INVENTION_CM3:g} cm³ whose error differs by over "
+            f"{_number(INVENTED_HU)} HU from the median error, where the truth is even (SD up to {_number(EVEN_SD_HU)} "
+            f"HU within {EVEN_MM:g} mm), inside the skull of the true volume: {within}.",
         ),
     )
 

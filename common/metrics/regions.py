@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
@@ -11,6 +12,9 @@ BODY_HU = -500.0
 BONE_HU = 300.0
 BRAIN_HU = (0.0, 80.0)
 DIRECTIONS_NEEDED = 4
+# Inside the skull: gaps of the bone up to twice the first are closed, the rest keeps away what bone spills.
+SOFT_HU = (-20.0, 100.0)
+CLOSING_MM, SPILL_MM, DEEP_MM = 28.8, 11.0, 10.8
 
 
 def body_mask(volume_hu: Tensor) -> Tensor:
@@ -60,3 +64,51 @@ def _seen_ahead(bone: Tensor, axis: int) -> Tensor:
 def _seen_behind(bone: Tensor, axis: int) -> Tensor:
     """1 where bone lies at a lower index of the axis."""
     return (bone.cumsum(axis) - bone > 0).float()
+
+
+def within_skull(volume_hu: NDArray[np.float64], voxel_mm: float) -> NDArray[np.bool_]:
+    """What bone encloses in axial planes and lies over 11 mm from it: the largest connected part of these holes.
+
+    Args:
+        volume_hu: (z, y, x), HU.
+        voxel_mm: edge of a voxel.
+
+    Returns:
+        (z, y, x); empty where bone encloses nothing.
+    """
+    bone = volume_hu > BONE_HU
+    holes = np.zeros_like(bone)
+    if not bone.any():
+        return holes
+    for hole, plane in zip(holes, bone, strict=True):
+        if plane.any():
+            closed = _closed(plane, CLOSING_MM / voxel_mm + 0.01)
+            hole[:] = ndimage.binary_fill_holes(closed) & ~closed
+    holes &= ndimage.distance_transform_edt(~bone) * voxel_mm > SPILL_MM
+    return _largest(holes)
+
+
+def deep_brain(volume_hu: NDArray[np.float64], voxel_mm: float) -> NDArray[np.bool_]:
+    """:func:`within_skull` without its outer 10.8 mm, where it holds -20..100 HU: neither skull nor scalp count."""
+    inside = within_skull(volume_hu, voxel_mm)
+    if not inside.any():
+        return inside
+    deep = _largest(ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1, 1:-1] * voxel_mm > DEEP_MM)
+    return deep & (volume_hu >= SOFT_HU[0]) & (volume_hu <= SOFT_HU[1])
+
+
+def _closed(plane: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
+    """Closing by a disc, in voxels, with room around the plane."""
+    room = int(np.ceil(radius)) + 1
+    grown = ndimage.distance_transform_edt(~np.pad(plane, room)) <= radius
+    shrunk = ndimage.distance_transform_edt(grown) > radius
+    closed: NDArray[np.bool_] = shrunk[room:-room, room:-room] | plane
+    return closed
+
+
+def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    parts, count = ndimage.label(mask)
+    if count == 0:
+        return mask
+    largest: NDArray[np.bool_] = parts == 1 + int(np.argmax(np.bincount(parts.ravel())[1:]))
+    return largest

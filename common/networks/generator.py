@@ -59,12 +59,13 @@ class Generator(nn.Module, ABC):
         self.tissues = TissueMixture(settings.tissues, study.window) if settings.tissues else None
         contents = (AIR_LOGIT,) if self.tissues is None else self.tissues.first_logits
         self._contents = len(contents)
+        self._anatomy = settings.anatomy
         self._steps = (settings.consistency_steps, settings.steps_outside_training)
         self._weight = settings.weight
         self._variance = settings.variance
         self._learned = self._weight == "learned" and max(self._steps) > 0
         # Outputs a voxel, as their values before training.
-        self.first_outputs = (*contents, *[0.0] * (self._learned + self._variance))
+        self.first_outputs = (*contents, *[0.0] * (self._anatomy + self._learned + self._variance))
         self.consistency = _consistency(study) if max(self._steps) else None
 
     @property
@@ -80,8 +81,8 @@ class Generator(nn.Module, ABC):
             radiographs: as :meth:`forward` takes them.
 
         Returns:
-            (B, outputs, z, y, x): the volume's logit or one logit a tissue, then the freedom to move where it is
-            learned, then the variance where it is predicted.
+            (B, outputs, z, y, x): the volume's logit or one logit a tissue, then what soft tissue holds where the study
+            has anatomy, then the freedom to move where it is learned, then the variance where it is predicted.
         """
 
     def forward(self, radiographs: Tensor) -> Tensor:
@@ -100,7 +101,7 @@ class Generator(nn.Module, ABC):
         outputs = self.draw(radiographs)
         # Half a bfloat16 step at 0.5 is 2.4 HU, and the projector would see it.
         outputs = outputs.float() if outputs.dtype is torch.bfloat16 else outputs
-        raw, doubt = self._contents_of(outputs[:, : self._contents])
+        raw, doubt = self._contents_of(outputs)
         log_variance = _log_variance(outputs[:, -1:]) if self._variance else None
         steps = self._steps[0] if self.training else self._steps[1]
         if self.consistency is None or not steps:
@@ -109,11 +110,13 @@ class Generator(nn.Module, ABC):
         volume = self.consistency(raw, freedom, radiographs * self.integral_scale, steps)
         return Prediction(volume, raw, log_variance)
 
-    def _contents_of(self, logits: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _contents_of(self, outputs: Tensor) -> tuple[Tensor, Tensor | None]:
         """The volume before consistency, and its variance where it is a mixture of tissues."""
+        logits = outputs[:, : self._contents]
         if self.tissues is None:
             return torch.sigmoid(logits), None
-        mean, variance = self.tissues(logits)
+        soft = outputs[:, self._contents : self._contents + 1] if self._anatomy else None
+        mean, variance = self.tissues(logits, soft)
         return mean, variance
 
     def _freedom(self, outputs: Tensor, doubt: Tensor | None, log_variance: Tensor | None) -> Tensor:
@@ -121,7 +124,8 @@ class Generator(nn.Module, ABC):
         if doubt is not None and self._weight == "tissues":
             return doubt
         if self._learned:
-            return functional.softplus(outputs[:, self._contents : self._contents + 1])
+            place = self._contents + self._anatomy
+            return functional.softplus(outputs[:, place : place + 1])
         if log_variance is not None and self._weight == "variance":
             # Only the likelihood trains the variance: a reader is to take it at its word.
             return torch.exp(log_variance).detach()

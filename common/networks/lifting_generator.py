@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from common.errors import ExitCode, Refusal
 from common.geometry import Geometry, Grid
+from common.networks.anatomy import BentAtlas
 from common.networks.blocks import ConvUnit, JoinUnit, ResidualUnit, depth_to_space, space_to_depth, start_as_resize
 from common.networks.convolution import VolumeConv3d
 from common.networks.generator import Generator
@@ -57,13 +58,21 @@ class LiftingGenerator(Generator):
         self.volume = _VolumeNetwork(fine, lifted[1:], widths.width_3d, widths.stages_3d)
         self.head = VolumeConv3d(widths.width_3d, 8 * self.outputs, 3, padding=1)
         start_as_resize(self.head, self.first_outputs)
+        self.anatomy = BentAtlas(grid, self.volume.deepest) if study.networks.generator.anatomy else None
+        # What soft tissue holds comes after the logits of tissues, and starts as the atlas alone.
+        self._soft = len(self.first_outputs) - 1 - self._learned - self._variance
 
     def draw(self, radiographs: Tensor) -> Tensor:
         """(B, 2, rows, columns) to (B, outputs, z, y, x); see :class:`Generator`."""
         raw = self.raw_lift(radiographs.unsqueeze(2)).squeeze(2)
         lifted = [_both_views(lift(f)) for lift, f in zip(self.lifts, self.encoder(radiographs), strict=True)]
         fine = [*lifted[0], space_to_depth(raw), self.get_buffer("coordinates")]
-        return depth_to_space(self.head(self.volume(fine, lifted[1:])))
+        held, deepest = self.volume(fine, lifted[1:])
+        outputs = depth_to_space(self.head(held))
+        if self.anatomy is None:
+            return outputs
+        before, soft, after = outputs.float().split([self._soft, 1, self.outputs - self._soft - 1], dim=1)
+        return torch.cat([before, soft + self.anatomy(deepest), after], dim=1)
 
 
 @final
@@ -73,6 +82,7 @@ class _VolumeNetwork(nn.Module):
     def __init__(self, fine: int, coarse: list[int], width: int, stages: int) -> None:
         super().__init__()
         widths = [width * min(2**stage, WIDEST) for stage in range(stages)]
+        self.deepest = widths[-1]
         self.stem = nn.Sequential(JoinUnit(fine, width), ResidualUnit(3, width))
         self.down = nn.ModuleList(
             ConvUnit(3, inputs, outputs, stride=2) for inputs, outputs in itertools.pairwise(widths)
@@ -84,8 +94,9 @@ class _VolumeNetwork(nn.Module):
         )
         self.up = nn.ModuleList(ResidualUnit(3, shallow) for shallow in widths[-2::-1])
 
-    def forward(self, fine: Parts, coarse: list[Parts]) -> Tensor:
-        """(B, fine, z, y, x) and at most one (B, coarse, z / 2, y / 2, x / 2), in parts, to (B, width, z, y, x)."""
+    def forward(self, fine: Parts, coarse: list[Parts]) -> tuple[Tensor, Tensor]:
+        """(B, fine, z, y, x) and at most one (B, coarse, z / 2, y / 2, x / 2), in parts, to (B, width, z, y, x),
+        and the deepest features on the way."""
         features = [self.stem(fine)]
         joined = [join(lifted) for join, lifted in zip(self.join, coarse, strict=True)]
         for stage, (down, inner) in enumerate(zip(self.down, self.inner, strict=True)):
@@ -94,7 +105,7 @@ class _VolumeNetwork(nn.Module):
         held: Tensor = features[-1]
         for narrow, up, shallow in zip(self.narrow, self.up, features[-2::-1], strict=True):
             held = up(shallow + functional.interpolate(narrow(held), scale_factor=2, mode="nearest"))
-        return held
+        return held, features[-1]
 
 
 def _both_views(lifted: Tensor) -> Parts:

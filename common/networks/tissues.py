@@ -9,9 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from common.study import Window
+from common.study.networks import SOFT_TISSUE_HU
 
 # What one tissue's own HU vary by: the least a prediction can be wrong.
 FLOOR_SD_HU = 8.0
+# Where soft tissue is no even grey it lies within so many HU of its middle: fluid to clotted blood.
+SOFT_REACH_HU = 40.0
 AIR_LOGIT, TISSUE_LOGIT, BONE_LOGIT = 1.0, 0.0, -1.5
 
 
@@ -34,6 +37,8 @@ class TissueMixture(nn.Module):
         places = torch.tensor([0.0, *((hu - window.low_hu) / window.width_hu for hu in inside), 1.0])
         # (2, tissues): value and square, so that one product of matrices gives both moments and keeps the shares alone.
         self.register_buffer("powers", torch.stack([places, places.square()]), persistent=False)
+        self._soft = 1 + min(range(len(inside)), key=lambda index: abs(inside[index] - SOFT_TISSUE_HU))
+        self._soft_reach = SOFT_REACH_HU / window.width_hu
         self._floor = (FLOOR_SD_HU / window.width_hu) ** 2
 
     @property
@@ -41,9 +46,18 @@ class TissueMixture(nn.Module):
         """Logits before training, one a tissue: mostly air, little bone."""
         return (AIR_LOGIT, *[TISSUE_LOGIT] * (self.get_buffer("powers").shape[1] - 2), BONE_LOGIT)
 
-    def forward(self, logits: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, tissues, z, y, x) to mean and variance, each (B, 1, z, y, x), of values windowed to 0..1."""
-        shares = torch.softmax(logits, dim=1).flatten(2)
-        moments = (self.get_buffer("powers") @ shares).view(logits.shape[0], 2, *logits.shape[2:])
+    def forward(self, logits: Tensor, soft: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Mean and variance, each (B, 1, z, y, x), of values windowed to 0..1.
+
+        Args:
+            logits: (B, tissues, z, y, x).
+            soft: (B, 1, z, y, x), how soft tissue differs from its middle, before a tanh; an even grey without. It says
+                what the tissue holds and nothing of which tissue it is, and so it leaves the variance as it is.
+        """
+        shares = torch.softmax(logits, dim=1)
+        moments = (self.get_buffer("powers") @ shares.flatten(2)).view(logits.shape[0], 2, *logits.shape[2:])
         mean, square = moments[:, :1], moments[:, 1:]
-        return mean, (square - mean.square()).clamp(min=0) + self._floor
+        variance = (square - mean.square()).clamp(min=0) + self._floor
+        if soft is not None:
+            mean = mean + shares[:, self._soft : self._soft + 1] * (self._soft_reach * torch.tanh(soft))
+        return mean, variance

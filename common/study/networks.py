@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self, final
 
 from pydantic import Field, FiniteFloat, model_validator
 
-from common.study.section import Count, Section
+from common.study.section import Count, Section, later
 
 
 @final
@@ -55,6 +55,9 @@ class GeneratorSettings(Section):
             ``likelihood_weight``.
         consistency_affine: whether each view's measured integrals are first fitted to the projection by a gain and an
             offset near identity, so that errors of exposure, energy and scatter move the volume less.
+        anatomy: whether soft tissue is more than an even grey: an atlas of it that is learned, bent to the skull and
+            changed by what the network reads in the radiographs; see :class:`common.networks.anatomy.BentAtlas`. For
+            ``lifting`` with ``tissues_hu`` alone.
     """
 
     name: Literal["lifting", "x2ct"] = "lifting"
@@ -68,6 +71,7 @@ class GeneratorSettings(Section):
     consistency_weight: Literal["tissues", "learned", "variance", "uniform"] | None = None
     variance: bool = False
     consistency_affine: bool = False
+    anatomy: bool = later(False)
 
     @property
     def widths(self) -> LiftingWidths:
@@ -105,6 +109,8 @@ class GeneratorSettings(Section):
             raise ValueError("tissues_hu must ascend")
         if self.weight == "tissues" and not self.tissues:
             raise ValueError('consistency_weight = "tissues" needs tissues_hu')
+        if self.anatomy and (self.name != "lifting" or not self.tissues):
+            raise ValueError('anatomy needs name = "lifting" and tissues_hu')
         if self.consistency_weight == "variance" and not self.variance:
             raise ValueError('consistency_weight = "variance" needs variance = true')
         if self.weight == "learned" and self.steps_outside_training and not self.consistency_steps:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self, final
 
 from pydantic import Field, model_validator
 
-from common.study.section import Count, Fraction, NonNegative, Positive, Section
+from common.study.section import Count, Fraction, NonNegative, Positive, Section, later
 
 
 @final
@@ -25,6 +25,9 @@ class Optimisation(Section):
         l1_weight, mse_weight: reconstruction terms on windowed volumes.
         body_weight, bone_weight: extra voxel weight inside the body and in bone (> 300 HU).
         brain_weight: extra voxel weight where the target lies in 0..80 HU inside the skull.
+        brain_window_weight: squared error of soft tissue inside the skull before consistency, in units of 40 HU. What
+            L1 over the whole window hardly sees, and whose median is an even grey, has its mean learned here.
+        brain_contrast_weight: squared lack of contrast there: of the slope of prediction on truth below 0.8.
         axis_projection_weight: L1 between the means of output and target along each axis.
         reprojection_weight: L1 between the output's and the input's line integrals.
         raw_weight: the reconstruction terms once more, on the prediction before consistency, so that it stays a head
@@ -57,6 +60,8 @@ class Optimisation(Section):
     body_weight: NonNegative = 1.0
     bone_weight: NonNegative = 0.5
     brain_weight: NonNegative = 0.0
+    brain_window_weight: NonNegative = later(0.0)
+    brain_contrast_weight: NonNegative = later(0.0)
     axis_projection_weight: NonNegative = 0.0
     reprojection_weight: NonNegative = 0.1
     raw_weight: NonNegative = 1.0

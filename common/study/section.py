@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -18,3 +18,9 @@ class Section(BaseModel):
     """A section that never changes and knows all its keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def later(default: Any) -> Any:  # noqa: ANN401 - a field of any type
+    """A field that studies of before do not name: left out of a study's document at its default, so that their identity
+    stays what it was."""
+    return Field(default=default, exclude_if=lambda value: value == default)

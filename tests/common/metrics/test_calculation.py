@@ -13,6 +13,7 @@ from common.metrics.regions import enclosed_by_bone
 from common.study import Window
 
 WINDOW = Window(low_hu=-1000.0, high_hu=1500.0)
+VOXEL_MM = 6.0
 
 
 def head(shape: tuple[int, int, int] = (24, 28, 32)) -> Tensor:
@@ -23,6 +24,10 @@ def head(shape: tuple[int, int, int] = (24, 28, 32)) -> Tensor:
     for limit, value in ((0.9, 40.0), (0.8, 1200.0), (0.65, 35.0), (0.2, 5.0)):
         hu[radius < limit] = value
     return hu
+
+
+def _all(truth: Tensor, predicted: Tensor, window: Window) -> object:
+    return case_metrics(truth, predicted, window, VOXEL_MM)
 
 
 def noisy(volume: Tensor, sd: float, seed: int = 0) -> Tensor:
@@ -71,11 +76,11 @@ def test_values_beyond_the_window_do_not_count() -> None:
     beyond = torch.where(truth > 0, 3000.0, -3024.0)
     assert mae_hu(truth, beyond, WINDOW) == 0.0
     assert ssim(truth, beyond, WINDOW) == pytest.approx(1.0)
-    assert case_metrics(truth, beyond, WINDOW).mae_bone_hu == 0.0
+    assert case_metrics(truth, beyond, WINDOW, VOXEL_MM).mae_bone_hu == 0.0
 
 
 def test_a_perfect_prediction_scores_the_best_finite_values() -> None:
-    best = case_metrics(head(), head(), WINDOW)
+    best = case_metrics(head(), head(), WINDOW, VOXEL_MM)
     assert (best.psnr_db, best.psnr_body_db) == (100.0, 100.0)
     assert (best.mae_hu, best.mae_body_hu, best.mae_bone_hu, best.mae_brain_hu) == (0.0, 0.0, 0.0, 0.0)
     assert (best.ssim, best.ssim_body, best.bone_dice) == pytest.approx((1.0, 1.0, 1.0))
@@ -86,7 +91,7 @@ def test_each_band_sees_its_own_tissue_only() -> None:
     truth = head()
     for band, value, error in (("mae_brain_hu", 35.0, 30.0), ("mae_bone_hu", 1200.0, 200.0)):
         predicted = torch.where(truth == value, truth + error, truth)
-        found = case_metrics(truth, predicted, WINDOW)
+        found = case_metrics(truth, predicted, WINDOW, VOXEL_MM)
         tissue = (truth == value).double()
         region = tissue.sum() if band == "mae_bone_hu" else ((truth >= 0) & (truth <= 80)).sum()
         assert getattr(found, band) == pytest.approx((error * tissue.sum() / region).item())
@@ -105,7 +110,7 @@ def test_bands_are_those_of_the_truth() -> None:
     predicted = truth.clone()
     predicted[4:8, 4:12, 4:12] += 400.0
     predicted[8:12, 4:12, 4:12] -= 700.0
-    found = case_metrics(truth, predicted, WINDOW)
+    found = case_metrics(truth, predicted, WINDOW, VOXEL_MM)
     # Fat and the speck outside the body are no brain, whatever their error.
     assert found.mae_brain_hu == pytest.approx(400.0)
     assert found.mae_bone_hu == pytest.approx(700.0)
@@ -115,7 +120,7 @@ def test_bands_are_those_of_the_truth() -> None:
 def test_errors_outside_the_body_leave_the_body_alone() -> None:
     truth = head()
     predicted = torch.where(body_mask(truth), truth, truth + 500)
-    found = case_metrics(truth, predicted, WINDOW)
+    found = case_metrics(truth, predicted, WINDOW, VOXEL_MM)
     assert found.mae_body_hu == 0.0
     assert found.mae_hu > 100
     assert found.ssim < found.ssim_body <= 1.0
@@ -123,7 +128,7 @@ def test_errors_outside_the_body_leave_the_body_alone() -> None:
 
 def test_empty_regions_have_no_value() -> None:
     air = torch.full((12, 12, 12), -1000.0)
-    found = case_metrics(air, air + 100, WINDOW)
+    found = case_metrics(air, air + 100, WINDOW, VOXEL_MM)
     assert found.psnr_body_db is None
     assert found.ssim_body is None
     assert found.mae_body_hu is None
@@ -166,12 +171,14 @@ def test_body_mask_fills_sinuses_and_open_airways_and_drops_the_table() -> None:
 def test_precision_of_the_volumes_does_not_matter() -> None:
     truth, predicted = head().round(), noisy(head(), 60).round().to(torch.int16)
     assert ssim(truth.double(), predicted.double(), WINDOW) == ssim(truth, predicted, WINDOW)
-    assert case_metrics(truth.double(), predicted.float(), WINDOW) == case_metrics(truth, predicted, WINDOW)
+    assert case_metrics(truth.double(), predicted.float(), WINDOW, VOXEL_MM) == case_metrics(
+        truth, predicted, WINDOW, VOXEL_MM
+    )
 
 
 @pytest.mark.parametrize("shape", [(10, 32, 32), (32, 8, 32), (32, 32, 10)])
 def test_grids_below_the_ssim_kernel_are_refused(shape: tuple[int, int, int]) -> None:
-    for metric in (ssim, case_metrics):
+    for metric in (ssim, _all):
         with pytest.raises(Refusal) as refusal:
             metric(torch.zeros(shape), torch.zeros(shape), WINDOW)
         assert refusal.value.code is ExitCode.GEOMETRY_INVALID
@@ -183,7 +190,7 @@ def test_volumes_that_are_not_finite_or_not_alike_are_refused(value: float) -> N
     spoiled = head()
     spoiled[3, 4, 5] = value
     for pair in ((head(), spoiled), (spoiled, head()), (head(), head()[1:]), (head()[None], head()[None])):
-        for metric in (psnr_db, ssim, mae_hu, cosine_similarity, case_metrics):
+        for metric in (psnr_db, ssim, mae_hu, cosine_similarity, _all):
             with pytest.raises(Refusal) as refusal:
                 metric(*pair, WINDOW)
             assert refusal.value.code is ExitCode.IMAGE_INVALID
@@ -193,21 +200,21 @@ def test_intracranial_error_counts_the_brain_inside_bone_alone() -> None:
     truth = head()
     brain = (truth >= 0) & (truth <= 80) & enclosed_by_bone(truth)
     assert int(brain.sum()) > 0
-    found = case_metrics(truth, torch.where(brain, truth + 30, truth), WINDOW)
+    found = case_metrics(truth, torch.where(brain, truth + 30, truth), WINDOW, VOXEL_MM)
     assert found.mae_intracranial_hu == pytest.approx(30.0, abs=1e-3)
     scalp = (truth == 40.0) & ~brain
-    assert case_metrics(truth, torch.where(scalp, truth + 30, truth), WINDOW).mae_intracranial_hu == 0.0
-    assert case_metrics(truth.clamp(max=40.0), truth, WINDOW).mae_intracranial_hu is None
+    assert case_metrics(truth, torch.where(scalp, truth + 30, truth), WINDOW, VOXEL_MM).mae_intracranial_hu == 0.0
+    assert case_metrics(truth.clamp(max=40.0), truth, WINDOW, VOXEL_MM).mae_intracranial_hu is None
 
 
 def test_reprojection_is_the_mean_difference_of_the_integrals() -> None:
     pair = (torch.tensor([[1.0, 2.0], [0.0, 4.0]]), torch.tensor([[1.5, 2.0], [0.0, 3.0]]))
-    assert case_metrics(head(), head(), WINDOW, pair).reprojection == pytest.approx(1.5 / 4)
-    assert case_metrics(head(), head(), WINDOW).reprojection is None
+    assert case_metrics(head(), head(), WINDOW, VOXEL_MM, pair).reprojection == pytest.approx(1.5 / 4)
+    assert case_metrics(head(), head(), WINDOW, VOXEL_MM).reprojection is None
 
 
 def test_sharpness_of_a_perfect_and_of_a_smooth_prediction() -> None:
-    same, smooth = (case_metrics(head(), volume, WINDOW) for volume in (head(), blurred(head())))
+    same, smooth = (case_metrics(head(), volume, WINDOW, VOXEL_MM) for volume in (head(), blurred(head())))
     assert (same.gradient_ratio, same.spectrum_distance_db) == (1.0, 0.0)
     assert smooth.gradient_ratio < 0.9
     assert smooth.spectrum_distance_db > 1.0

@@ -1,0 +1,80 @@
+"""A learned atlas of soft tissue inside the skull, bent to the head that the network sees.
+
+Two radiographs tell where the skull lies and next to nothing of what it holds. What is known of a brain beyond them is
+what brains have in common: here it is parameters, which start from procedural heads, are trained and averaged like
+every other weight, and hold no image of anybody.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, final
+
+import torch
+from safetensors.torch import load
+from torch import Tensor, nn
+from torch.nn import functional
+
+from common.geometry import Grid
+from common.networks.tissues import SOFT_REACH_HU
+from common.study.networks import SOFT_TISSUE_HU
+
+# Nodes of the atlas in the canonical frame, (z, y, x): the first one's place, their distance, how many there are.
+LOW_MM: Final = (-65.0, -95.0, -75.0)
+NODE_MM: Final = 5.0
+SHAPE: Final = (33, 39, 31)
+# The farthest that the atlas is moved: adult skulls differ by less.
+GREATEST_BEND_MM = 20.0
+_TABLE = Path(__file__).with_name("anatomy.safetensors")
+_ALMOST_ONE = 0.95
+
+
+@final
+class BentAtlas(nn.Module):
+    """Mean and modes of soft tissue on a coarse grid of nodes, sampled where a smooth displacement says.
+
+    Displacement and amounts of the modes come from the deepest features of the volume network, one each of their cells,
+    interpolated in between. Before training nothing is bent and the mean alone is there.
+
+    Args:
+        grid: the volume's grid.
+        features: channels of the deepest features.
+    """
+
+    def __init__(self, grid: Grid, features: int) -> None:
+        super().__init__()
+        first = _first_atlas()
+        self.atlas = nn.Parameter(first)
+        self.bend = nn.Conv3d(features, 3 + len(first) - 1, 1)
+        for parameter in self.bend.parameters():
+            nn.init.zeros_(parameter)
+        self.register_buffer("places", _places(grid), persistent=False)
+        reach_mm = torch.tensor([NODE_MM * (count - 1) / 2 for count in reversed(SHAPE)])
+        self.register_buffer("bends", GREATEST_BEND_MM / reach_mm.view(1, 3, 1, 1, 1), persistent=False)
+
+    def forward(self, deepest: Tensor) -> Tensor:
+        """(B, features, z', y', x') to (B, 1, z, y, x) before the soft tissue's tanh."""
+        places = self.get_buffer("places")
+        told = self.bend(deepest).float()
+        told = functional.interpolate(told, size=places.shape[1:4], mode="trilinear", align_corners=False)
+        moved = places + (torch.tanh(told[:, :3]) * self.get_buffer("bends")).permute(0, 2, 3, 4, 1)
+        batch = self.atlas.unsqueeze(0).expand(len(deepest), -1, -1, -1, -1)
+        sampled = functional.grid_sample(batch, moved, mode="bilinear", padding_mode="border", align_corners=True)
+        return sampled[:, :1] + (told[:, 3:] * sampled[:, 1:]).sum(dim=1, keepdim=True)
+
+
+def _first_atlas() -> Tensor:
+    """(1 + modes, z, y, x): the mean so that the soft tissue's tanh gives its HU, and modes on the same scale."""
+    hu = load(_TABLE.read_bytes())["hu"].float()
+    mean = torch.atanh(((hu[:1] - SOFT_TISSUE_HU) / SOFT_REACH_HU).clamp(-_ALMOST_ONE, _ALMOST_ONE))
+    return torch.cat([mean, hu[1:] / SOFT_REACH_HU])
+
+
+def _places(grid: Grid) -> Tensor:
+    """(1, z, y, x, 3): each voxel's place between the outermost nodes, x, y, z from -1 to 1."""
+    axes = [
+        (torch.from_numpy(grid.centres_mm(axis)).float() - low) / (NODE_MM * (count - 1) / 2) - 1
+        for axis, (low, count) in enumerate(zip(LOW_MM, SHAPE, strict=True))
+    ]
+    z, y, x = torch.meshgrid(*axes, indexing="ij")
+    return torch.stack([x, y, z], dim=-1).unsqueeze(0)
