@@ -210,9 +210,10 @@ def _inside_the_skull() -> tuple[MetricDefinition, ...]:
             decimals=2,
             higher_is_better=False,
             lowest=0,
-            text=f"Volume of the connected pieces of at least {LEAST_INVENTION_CM3:g} cm³ whose error differs by over "
-            f"{_number(INVENTED_HU)} HU from the median error, where the truth is even (SD up to {_number(EVEN_SD_HU)} "
-            f"HU within {EVEN_MM:g} mm), inside the skull of the true volume: {within}.",
+            text=f"Volume of the connected pieces of at least {LEAST_INVENTION_CM3:g} cm³ that differ by over "
+            f"{_number(INVENTED_HU)} HU from the truth and more than it from the middle of the brain, each volume less "
+            f"its median inside the skull, where the truth is even (SD up to {_number(EVEN_SD_HU)} HU within "
+            f"{EVEN_MM:g} mm), inside the skull of the true volume: {within}.",
         ),
     )
 

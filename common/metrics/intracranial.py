@@ -39,7 +39,8 @@ class IntracranialMetrics:
         slope: covariance of prediction and truth over the truth's variance: 0 is an even grey, 1 the full contrast.
         csf_contrast: contrast of fluid (truth below 20 HU) to what lies beside it, relative to the truth's own.
         ventricle_dice: overlap of the voxels below 20 HU.
-        inventions_cm3: volume of pieces of at least 0.5 cm³ that are over 25 HU off where the truth is even.
+        inventions_cm3: volume of pieces of at least 0.5 cm³ that differ from the middle of the brain by over 25 HU more
+            or other than an even truth does.
     """
 
     correlation: float | None
@@ -119,8 +120,9 @@ def _inventions_cm3(
     edge = 2 * max(1, round(EVEN_MM / voxel_mm)) + 1
     mean, square = (ndimage.uniform_filter(power, edge, mode="nearest") for power in (truth, truth * truth))
     even = np.sqrt(np.maximum(square - mean * mean, 0.0)) <= EVEN_SD_HU
-    # A scale that is off everywhere, as of an old scanner, invents nothing.
-    error = predicted - truth
-    pieces, count = ndimage.label(region & even & (np.abs(error - np.median(error[region])) > INVENTED_HU))
+    # A scale that is off everywhere, as of an old scanner, invents nothing, and what is left out is not invented.
+    shown, there = (volume - np.median(volume[region]) for volume in (predicted, truth))
+    invented = (np.abs(shown - there) > INVENTED_HU) & (np.abs(shown) > np.abs(there))
+    pieces, count = ndimage.label(region & even & invented)
     sizes_cm3 = np.bincount(pieces.ravel(), minlength=count + 1)[1:] * (voxel_mm / 10) ** 3
     return float(sizes_cm3[sizes_cm3 >= LEAST_INVENTION_CM3].sum())

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from common.networks.consistency import ProjectorConsistency
-from common.networks.tissues import TissueMixture
+from common.networks.tissues import Contents, TissueMixture
 from common.study import Study
 
 # Bounds keep a likelihood finite: in a window of 2500 HU, standard deviations of 6 to 2500 HU, 125 HU at first.
@@ -101,28 +101,30 @@ class Generator(nn.Module, ABC):
         outputs = self.draw(radiographs)
         # Half a bfloat16 step at 0.5 is 2.4 HU, and the projector would see it.
         outputs = outputs.float() if outputs.dtype is torch.bfloat16 else outputs
-        raw, doubt = self._contents_of(outputs)
+        contents = self._contents_of(outputs)
+        raw = contents.mean
         log_variance = _log_variance(outputs[:, -1:]) if self._variance else None
         steps = self._steps[0] if self.training else self._steps[1]
         if self.consistency is None or not steps:
             return Prediction(raw, raw, log_variance)
-        freedom = self._freedom(outputs, doubt, log_variance)
-        volume = self.consistency(raw, freedom, radiographs * self.integral_scale, steps)
+        freedom = self._freedom(outputs, contents, log_variance)
+        volume = self.consistency(raw, freedom, radiographs * self.integral_scale, steps, contents.bounds)
         return Prediction(volume, raw, log_variance)
 
-    def _contents_of(self, outputs: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The volume before consistency, and its variance where it is a mixture of tissues."""
+    def _contents_of(self, outputs: Tensor) -> Contents:
+        """The volume before consistency; without tissues every voxel is free alike."""
         logits = outputs[:, : self._contents]
         if self.tissues is None:
-            return torch.sigmoid(logits), None
+            mean = torch.sigmoid(logits)
+            return Contents(mean, torch.ones_like(mean), None)
         soft = outputs[:, self._contents : self._contents + 1] if self._anatomy else None
-        mean, variance = self.tissues(logits, soft)
-        return mean, variance
+        contents: Contents = self.tissues(logits, soft)
+        return contents
 
-    def _freedom(self, outputs: Tensor, doubt: Tensor | None, log_variance: Tensor | None) -> Tensor:
+    def _freedom(self, outputs: Tensor, contents: Contents, log_variance: Tensor | None) -> Tensor:
         """How far consistency may move each voxel."""
-        if doubt is not None and self._weight == "tissues":
-            return doubt
+        if self._weight == "tissues":
+            return contents.variance
         if self._learned:
             place = self._contents + self._anatomy
             return functional.softplus(outputs[:, place : place + 1])

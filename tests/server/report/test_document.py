@@ -64,7 +64,10 @@ def test_definitions_print_window_range_and_kernel(demo: Any) -> None:
     text = {definition.name: definition.text for definition in metric_definitions(demo.study)}
     assert "dB, window −1000..1500 HU, data range 2500 HU" in text["psnr_db"]
     assert "Gaussian kernel of 11 voxels, σ 1.5 voxels, population covariance" in text["ssim"]
-    assert all("−1000..1500 HU" in words for name, words in text.items() if name != "bone_dice")
+    of_soft_tissue = {"brain_correlation", "brain_slope", "csf_contrast", "ventricle_dice"}
+    elsewhere = {"bone_dice", "inventions_cm3", *of_soft_tissue}
+    assert all("−1000..1500 HU" in words for name, words in text.items() if name not in elsewhere)
+    assert all("clipped to −20..100 HU" in text[name] for name in of_soft_tissue)
 
 
 def test_guideline_items_are_unique() -> None:
