@@ -9,12 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from common.metrics import BODY_HU, BONE_HU, BRAIN_HU, SOFT_HU, enclosed_by_bone
+from common.metrics import BODY_HU, BONE_HU, BRAIN_HU, SOFT_HU, enclosed_by_bone, soft_tissue_within
 from common.study import Optimisation, Window
 
 BRAIN_UNIT_HU = 40.0
 WANTED_SLOPE = 0.8
-_BONE_SPILL_VOXELS = 1
 
 
 def to_window(volume_hu: Tensor, window: Window) -> Tensor:
@@ -62,14 +61,6 @@ def reconstruction_loss(predicted: Tensor, target: Tensor, window: Window, optim
     weights = voxel_weights(target, window, optimisation)
     absolute = weighted_l1(predicted, target, weights)
     return optimisation.l1_weight * absolute + optimisation.mse_weight * weighted_mse(predicted, target, weights)
-
-
-def soft_tissue_within(target_hu: Tensor) -> Tensor:
-    """Soft tissue inside the skull that no bone spills into: (B, 1, z, y, x) HU to bool of the same shape."""
-    edge = 2 * _BONE_SPILL_VOXELS + 1
-    bone = functional.max_pool3d((target_hu > BONE_HU).float(), edge, 1, _BONE_SPILL_VOXELS)
-    soft = (target_hu >= SOFT_HU[0]) & (target_hu <= SOFT_HU[1])
-    return soft & (bone == 0) & enclosed_by_bone(target_hu)
 
 
 def brain_losses(predicted: Tensor, target: Tensor, window: Window) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,13 @@ import torch
 from torch import Tensor
 
 from client.case import Case, add_noise
-from client.evaluation.baselines import back_projection_hu, mean_volumes_hu
+from client.evaluation.baselines import (
+    back_projection_hu,
+    mean_soft_tissues_hu,
+    mean_volumes_hu,
+    template_hu,
+    with_soft_tissue,
+)
 from client.evaluation.gallery import GalleryEntry
 from client.evaluation.metric_sums import summarise
 from client.synthesis import Synthesiser
@@ -23,6 +29,7 @@ from common.projection import Projector
 from common.study import Study
 
 GENERATOR, MEAN_VOLUME, BACK_PROJECTION = "generator", "mean_volume", "back_projection"
+OWN_SKULL, TEMPLATE = "own_skull_mean_brain", "template"
 GALLERY_CASES = 4
 # Convolutions of two cases take a faster path on a CPU than those of one.
 BATCH = 2
@@ -72,6 +79,7 @@ class StudyEvaluation:
         self._synthesiser = Synthesiser(study, device)
         self._projector = Projector(study.grid, study.geometry)
         self._integrals = [_measured(study, case) for case in cases]
+        self._soft_tissues = mean_soft_tissues_hu(cases, references)
         self._baselines: dict[str, tuple[CaseMetrics, ...]] | None = None
 
     def run(self, weights: Weights) -> EvaluationResult:
@@ -82,16 +90,21 @@ class StudyEvaluation:
         """
         self._synthesiser.load(weights)
         metrics: list[CaseMetrics] = []
+        filled: list[CaseMetrics] = []
         gallery: list[GalleryEntry] = []
         for start in range(0, len(self._cases), BATCH):
             predicted = self._synthesiser.volumes_hu(torch.stack(self._integrals[start : start + BATCH]))
             for index, volume_hu in enumerate(predicted, start):
                 metrics.append(self._compare(index, volume_hu))
+                if self._soft_tissues is not None:
+                    other_hu = with_soft_tissue(volume_hu, self._soft_tissues[index], self._study.grid.voxel_mm)
+                    filled.append(self._compare(index, other_hu))
                 if index < self._gallery_cases:
                     gallery.append(self._entry(index, volume_hu, metrics[-1]))
         if self._baselines is None:
             self._baselines = self._evaluate_baselines()
-        statistics = summarise(self._study, {GENERATOR: tuple(metrics), **self._baselines})
+        methods = {GENERATOR: tuple(metrics), OWN_SKULL: tuple(filled), **self._baselines}
+        statistics = summarise(self._study, methods)
         return EvaluationResult(tuple(metrics), statistics, tuple(gallery))
 
     def _evaluate_baselines(self) -> dict[str, tuple[CaseMetrics, ...]]:
@@ -99,6 +112,8 @@ class StudyEvaluation:
         means = mean_volumes_hu(self._cases, self._references, self._study.window)
         if means is not None:
             baselines[MEAN_VOLUME] = tuple(self._compare(index, mean) for index, mean in enumerate(means))
+        template = template_hu(self._study)
+        baselines[TEMPLATE] = tuple(self._compare(index, template) for index in range(len(self._cases)))
         with torch.inference_mode():
             smeared = (back_projection_hu(self._study, self._projector, integrals) for integrals in self._integrals)
             baselines[BACK_PROJECTION] = tuple(self._compare(index, volume) for index, volume in enumerate(smeared))

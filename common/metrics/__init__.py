@@ -12,7 +12,16 @@ from common.metrics.definitions import (
     metric_named,
     window_text,
 )
-from common.metrics.regions import BODY_HU, BONE_HU, BRAIN_HU, SOFT_HU, body_mask, enclosed_by_bone
+from common.metrics.regions import (
+    BODY_HU,
+    BONE_HU,
+    BRAIN_HU,
+    SOFT_HU,
+    body_mask,
+    enclosed_by_bone,
+    soft_tissue_within,
+    within_skull,
+)
 
 __all__ = [
     "BODY_HU",
@@ -33,5 +42,7 @@ __all__ = [
     "metric_definitions",
     "metric_named",
     "psnr_db",
+    "soft_tissue_within",
     "window_text",
+    "within_skull",
 ]

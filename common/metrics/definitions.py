@@ -75,7 +75,19 @@ _METHODS = (
         name="mean_volume",
         label="Mean volume",
         text="the mean of the centre's other cases (at a training centre: of its training cases). It looks at no "
-        "radiograph and is what an average head of that centre scores.",
+        "radiograph and is what an average head of that centre scores. Where cases are deformations of one "
+        "head, as those of a virtual hospital made from a real head are, it knows the very person.",
+    ),
+    MethodDefinition(
+        name="template",
+        label="Average procedural head",
+        text="a painted head with average measures. It looks at no radiograph, holds no patient, and knows nobody.",
+    ),
+    MethodDefinition(
+        name="own_skull_mean_brain",
+        label="Own skull, mean brain",
+        text="the generator's prediction, filled inside its skull with the mean soft tissue of the centre's other "
+        "cases (at a training centre: of its training cases): what the generator's brain must beat.",
     ),
     MethodDefinition(
         name="back_projection",

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
+from torch.nn import functional
 
 BODY_HU = -500.0
 BONE_HU = 300.0
@@ -49,7 +50,27 @@ def enclosed_by_bone(volume_hu: Tensor) -> Tensor:
     Returns:
         The same shape, bool; bone itself counts where more bone surrounds it.
     """
-    bone = (volume_hu > BONE_HU).float()
+    return _enclosed((volume_hu > BONE_HU).float())
+
+
+def soft_tissue_within(volume_hu: Tensor, bone_hu: float = BONE_HU) -> Tensor:
+    """Soft tissue inside the skull, a voxel away from bone: :func:`enclosed_by_bone`, by bone made a voxel thicker.
+
+    In coarse voxels the skull has thin places; thicker by a voxel it has few.
+
+    Args:
+        volume_hu: (B, 1, z, y, x), HU, indices growing towards superior, posterior and left.
+        bone_hu: what is denser is bone.
+
+    Returns:
+        The same shape, bool.
+    """
+    thick = functional.max_pool3d((volume_hu > bone_hu).float(), 3, 1, 1)
+    soft = (volume_hu >= SOFT_HU[0]) & (volume_hu <= SOFT_HU[1])
+    return soft & (thick == 0) & _enclosed(thick)
+
+
+def _enclosed(bone: Tensor) -> Tensor:
     sides = _seen_ahead(bone, -3)
     for axis in (-1, -2):
         sides += _seen_ahead(bone, axis) + _seen_behind(bone, axis)
@@ -66,12 +87,13 @@ def _seen_behind(bone: Tensor, axis: int) -> Tensor:
     return (bone.cumsum(axis) - bone > 0).float()
 
 
-def within_skull(volume_hu: NDArray[np.float64], voxel_mm: float) -> NDArray[np.bool_]:
+def within_skull(volume_hu: NDArray[np.float64], voxel_mm: float, spill_mm: float = SPILL_MM) -> NDArray[np.bool_]:
     """What bone encloses in axial planes and lies over 11 mm from it: the largest connected part of these holes.
 
     Args:
         volume_hu: (z, y, x), HU.
         voxel_mm: edge of a voxel.
+        spill_mm: as near to bone instead of 11 mm.
 
     Returns:
         (z, y, x); empty where bone encloses nothing.
@@ -84,7 +106,7 @@ def within_skull(volume_hu: NDArray[np.float64], voxel_mm: float) -> NDArray[np.
         if plane.any():
             closed = _closed(plane, CLOSING_MM / voxel_mm + 0.01)
             hole[:] = ndimage.binary_fill_holes(closed) & ~closed
-    holes &= ndimage.distance_transform_edt(~bone) * voxel_mm > SPILL_MM
+    holes &= ndimage.distance_transform_edt(~bone) * voxel_mm > spill_mm
     return _largest(holes)
 
 

@@ -55,14 +55,7 @@ class ProjectorConsistency(nn.Module):
         self.steps = steps
         self.affine = affine
 
-    def forward(
-        self,
-        volume: Tensor,
-        weight: Tensor,
-        integrals: Tensor,
-        steps: int | None = None,
-        bounds: tuple[Tensor, Tensor] | None = None,
-    ) -> Tensor:
+    def forward(self, volume: Tensor, weight: Tensor, integrals: Tensor, steps: int | None = None) -> Tensor:
         """The volume after all steps.
 
         Args:
@@ -70,7 +63,6 @@ class ProjectorConsistency(nn.Module):
             weight: (B, 1, z, y, x), not negative; only its proportions matter.
             integrals: (B, 2, rows, columns), measured line integrals.
             steps: as many instead of the layer's own.
-            bounds: lowest and highest value of each voxel, instead of the window's.
 
         Returns:
             (B, 1, z, y, x), windowed to 0..1.
@@ -83,8 +75,6 @@ class ProjectorConsistency(nn.Module):
             with torch.no_grad():
                 length = self._step_length(direction, residual)
             volume = (volume - DAMPING * length * direction).clamp(0, 1)
-            if bounds is not None:
-                volume = torch.minimum(torch.maximum(volume, bounds[0]), bounds[1])
         return volume
 
     def project(self, volume: Tensor) -> Tensor:

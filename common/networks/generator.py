@@ -10,14 +10,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from common.metrics import soft_tissue_within
 from common.networks.consistency import ProjectorConsistency
-from common.networks.tissues import Contents, TissueMixture
+from common.networks.tissues import FLOOR_SD_HU, TissueMixture
 from common.study import Study
 
 # Bounds keep a likelihood finite: in a window of 2500 HU, standard deviations of 6 to 2500 HU, 125 HU at first.
 LOG_VARIANCE_MIDDLE = -6.0
 LOG_VARIANCE_REACH = 6.0
 AIR_LOGIT = -1.5
+# In coarse voxels the skull's thinnest places hold less than bone.
+THIN_BONE_HU = 150.0
 
 
 @final
@@ -55,11 +58,14 @@ class Generator(nn.Module, ABC):
     def __init__(self, study: Study) -> None:
         super().__init__()
         settings = study.networks.generator
+        self.window = study.window
         self.integral_scale = study.radiograph.integral_scale
         self.tissues = TissueMixture(settings.tissues, study.window) if settings.tissues else None
         contents = (AIR_LOGIT,) if self.tissues is None else self.tissues.first_logits
         self._contents = len(contents)
         self._anatomy = settings.anatomy
+        # What is left of the integrals would be taken where it costs least, as holes in the brain that nobody has.
+        self._brain_freedom = (FLOOR_SD_HU / study.window.width_hu) ** 2
         self._steps = (settings.consistency_steps, settings.steps_outside_training)
         self._weight = settings.weight
         self._variance = settings.variance
@@ -101,30 +107,34 @@ class Generator(nn.Module, ABC):
         outputs = self.draw(radiographs)
         # Half a bfloat16 step at 0.5 is 2.4 HU, and the projector would see it.
         outputs = outputs.float() if outputs.dtype is torch.bfloat16 else outputs
-        contents = self._contents_of(outputs)
-        raw = contents.mean
+        raw, doubt = self._contents_of(outputs)
         log_variance = _log_variance(outputs[:, -1:]) if self._variance else None
         steps = self._steps[0] if self.training else self._steps[1]
         if self.consistency is None or not steps:
             return Prediction(raw, raw, log_variance)
-        freedom = self._freedom(outputs, contents, log_variance)
-        volume = self.consistency(raw, freedom, radiographs * self.integral_scale, steps, contents.bounds)
+        freedom = self._freedom(outputs, doubt, log_variance)
+        if self._anatomy:
+            freedom = torch.where(self._brain(raw), self._brain_freedom, freedom)
+        volume = self.consistency(raw, freedom, radiographs * self.integral_scale, steps)
         return Prediction(volume, raw, log_variance)
 
-    def _contents_of(self, outputs: Tensor) -> Contents:
-        """The volume before consistency; without tissues every voxel is free alike."""
+    def _brain(self, raw: Tensor) -> Tensor:
+        """Where the prediction has soft tissue inside its skull."""
+        return soft_tissue_within(self.window.low_hu + raw.detach() * self.window.width_hu, THIN_BONE_HU)
+
+    def _contents_of(self, outputs: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The volume before consistency, and its variance where it is a mixture of tissues."""
         logits = outputs[:, : self._contents]
         if self.tissues is None:
-            mean = torch.sigmoid(logits)
-            return Contents(mean, torch.ones_like(mean), None)
+            return torch.sigmoid(logits), None
         soft = outputs[:, self._contents : self._contents + 1] if self._anatomy else None
-        contents: Contents = self.tissues(logits, soft)
-        return contents
+        mean, variance = self.tissues(logits, soft)
+        return mean, variance
 
-    def _freedom(self, outputs: Tensor, contents: Contents, log_variance: Tensor | None) -> Tensor:
+    def _freedom(self, outputs: Tensor, doubt: Tensor | None, log_variance: Tensor | None) -> Tensor:
         """How far consistency may move each voxel."""
-        if self._weight == "tissues":
-            return contents.variance
+        if doubt is not None and self._weight == "tissues":
+            return doubt
         if self._learned:
             place = self._contents + self._anatomy
             return functional.softplus(outputs[:, place : place + 1])

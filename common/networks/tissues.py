@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import final
 
 import torch
@@ -16,24 +15,7 @@ from common.study.networks import SOFT_TISSUE_HU
 FLOOR_SD_HU = 8.0
 # Where soft tissue is no even grey it lies within so many HU of its middle: fluid to clotted blood.
 SOFT_REACH_HU = 40.0
-_LEAST_SHARE = 1e-6
 AIR_LOGIT, TISSUE_LOGIT, BONE_LOGIT = 1.0, 0.0, -1.5
-
-
-@final
-@dataclass(frozen=True)
-class Contents:
-    """What voxels hold, each (B, 1, z, y, x), windowed to 0..1.
-
-    Attributes:
-        mean: of the mixture.
-        variance: of the mixture.
-        bounds: lowest and highest value that the projector may move it to; None where only the window bounds it.
-    """
-
-    mean: Tensor
-    variance: Tensor
-    bounds: tuple[Tensor, Tensor] | None
 
 
 @final
@@ -55,7 +37,7 @@ class TissueMixture(nn.Module):
         places = torch.tensor([0.0, *((hu - window.low_hu) / window.width_hu for hu in inside), 1.0])
         # (2, tissues): value and square, so that one product of matrices gives both moments and keeps the shares alone.
         self.register_buffer("powers", torch.stack([places, places.square()]), persistent=False)
-        self._soft = 1 + min(range(len(inside)), key=lambda index: abs(inside[index] - SOFT_TISSUE_HU))
+        self._soft = 1 + min(range(len(inside)), key=lambda index: abs(inside[index] - SOFT_TISSUE_HU), default=0)
         self._soft_reach = SOFT_REACH_HU / window.width_hu
         self._floor = (FLOOR_SD_HU / window.width_hu) ** 2
 
@@ -64,8 +46,8 @@ class TissueMixture(nn.Module):
         """Logits before training, one a tissue: mostly air, little bone."""
         return (AIR_LOGIT, *[TISSUE_LOGIT] * (self.get_buffer("powers").shape[1] - 2), BONE_LOGIT)
 
-    def forward(self, logits: Tensor, soft: Tensor | None = None) -> Contents:
-        """What the voxels hold, and within which bounds it may be anything else.
+    def forward(self, logits: Tensor, soft: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Mean and variance, each (B, 1, z, y, x), of values windowed to 0..1.
 
         Args:
             logits: (B, tissues, z, y, x).
@@ -76,27 +58,6 @@ class TissueMixture(nn.Module):
         moments = (self.get_buffer("powers") @ shares.flatten(2)).view(logits.shape[0], 2, *logits.shape[2:])
         mean, square = moments[:, :1], moments[:, 1:]
         variance = (square - mean.square()).clamp(min=0) + self._floor
-        if soft is None:
-            return Contents(mean, variance, None)
-        change = self._soft_reach * torch.tanh(soft)
-        mean = mean + shares[:, self._soft : self._soft + 1] * change
-        return Contents(mean, variance, self._bounds(shares, change))
-
-    def _bounds(self, shares: Tensor, change: Tensor) -> tuple[Tensor, Tensor]:
-        """Without what is denser than soft tissue, and without what is less dense, each plus the SD of the rest.
-
-        Bone's share is a reason to look for bone and none to find air: a voxel that may be soft tissue or bone is never
-        moved below what its soft tissue holds.
-        """
-        places, soft = self.get_buffer("powers")[0], self._soft
-        middle = places[soft] + change
-        bounds = []
-        for others in (slice(0, soft), slice(soft + 1, None)):
-            share = shares[:, others].sum(dim=1, keepdim=True)
-            pull = (shares[:, others] * (places[others].view(1, -1, 1, 1, 1) - middle)).sum(dim=1, keepdim=True)
-            both = (share + shares[:, soft : soft + 1]).clamp(min=_LEAST_SHARE)
-            # Mean and SD of soft tissue and these others alone, and the tissue's own SD.
-            shift, part = pull / both, share / both
-            spread = (shift.square() * (1 - part) / part.clamp(min=_LEAST_SHARE) + self._floor).sqrt()
-            bounds.append(middle + shift + spread * (-1 if others.start == 0 else 1))
-        return bounds[0], bounds[1]
+        if soft is not None:
+            mean = mean + shares[:, self._soft : self._soft + 1] * (self._soft_reach * torch.tanh(soft))
+        return mean, variance

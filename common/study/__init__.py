@@ -2,7 +2,7 @@
 
 from common.study.cohort_limits import CohortSettings
 from common.study.federation import Federation, WireDtype
-from common.study.networks import DiscriminatorSettings, GeneratorSettings, Networks
+from common.study.networks import SOFT_TISSUE_HU, DiscriminatorSettings, GeneratorSettings, Networks
 from common.study.optimisation import Optimisation
 from common.study.privacy import Privacy
 from common.study.radiograph import RadiographSettings
@@ -12,6 +12,7 @@ from common.study.widening import Widening
 from common.study.window import Window
 
 __all__ = [
+    "SOFT_TISSUE_HU",
     "CohortSettings",
     "DiscriminatorSettings",
     "Federation",

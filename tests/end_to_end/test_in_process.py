@@ -91,7 +91,13 @@ def test_every_round_trains_both_sites_and_validates_the_held_out(finished: RunD
             ("north", "south"), Outcome.ACCEPTED
         )
         west = next(entry for entry in record.evaluation if entry.site == "west")
-        assert {method.method for method in west.methods} == {"generator", "mean_volume", "back_projection"}
+        assert {method.method for method in west.methods} == {
+            "generator",
+            "own_skull_mean_brain",
+            "mean_volume",
+            "template",
+            "back_projection",
+        }
         assert west.methods[0].metrics["psnr_db"].cases == PATIENTS
 
 

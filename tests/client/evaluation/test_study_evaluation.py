@@ -70,11 +70,17 @@ def test_every_round_sees_the_same_radiographs(tiny: Tiny, make_cases: MakeCases
     assert evaluate(study, weights(study), cases, CPU) == evaluate(study, weights(study), cases, CPU)
 
 
-def test_all_three_methods_are_summed_over_all_cases(tiny: Tiny, make_cases: MakeCases) -> None:
+def test_all_methods_are_summed_over_all_cases(tiny: Tiny, make_cases: MakeCases) -> None:
     study = tiny()
     cases = make_cases(study, 3)
     result = StudyEvaluation(study, cases, cases, CPU).run(weights(study))
-    assert [method.method for method in result.statistics] == ["generator", "mean_volume", "back_projection"]
+    assert [method.method for method in result.statistics] == [
+        "generator",
+        "own_skull_mean_brain",
+        "mean_volume",
+        "template",
+        "back_projection",
+    ]
     for method in result.statistics:
         assert set(method.metrics) <= {field.name for field in fields(CaseMetrics)}
         assert method.metrics["psnr_db"].cases == 3

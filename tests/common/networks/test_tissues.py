@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.networks.tissues import FLOOR_SD_HU, TissueMixture
+from common.networks.tissues import FLOOR_SD_HU, SOFT_REACH_HU, TissueMixture
 from common.study import Window
 
 WINDOW = Window()
@@ -16,17 +16,22 @@ def voxel(*logits: float) -> torch.Tensor:
     return torch.tensor(logits).view(1, -1, 1, 1, 1)
 
 
+def held(logits: torch.Tensor, between_hu: tuple[float, ...] = (35.0,)) -> tuple[torch.Tensor, torch.Tensor]:
+    mean, variance = TissueMixture(between_hu, WINDOW)(logits)
+    return mean, variance
+
+
 @pytest.mark.parametrize(("sure", "hu"), [(0, -1000.0), (1, 35.0), (2, 1500.0)])
 def test_a_voxel_sure_of_its_tissue_has_its_hu_and_no_doubt_but_the_floor(sure: int, hu: float) -> None:
     logits = [0.0, 0.0, 0.0]
     logits[sure] = 60.0
-    mean, variance = TissueMixture((35.0,), WINDOW)(voxel(*logits))
+    mean, variance = held(voxel(*logits))
     assert float(mean) * WINDOW.width_hu + WINDOW.low_hu == pytest.approx(hu, abs=1e-3)
     assert float(variance) == pytest.approx(FLOOR, rel=1e-3)
 
 
 def test_half_brain_and_half_bone_has_the_mean_and_the_variance_of_a_toss() -> None:
-    mean, variance = TissueMixture((35.0,), WINDOW)(voxel(-60.0, 0.0, 0.0))
+    mean, variance = held(voxel(-60.0, 0.0, 0.0))
     assert float(mean) * WINDOW.width_hu + WINDOW.low_hu == pytest.approx((35 + 1500) / 2)
     assert float(variance) == pytest.approx(((1500 - 35) / 2 / WINDOW.width_hu) ** 2 + FLOOR, rel=1e-5)
 
@@ -45,12 +50,26 @@ def test_tissues_outside_the_window_are_left_out() -> None:
 
 @given(st.lists(st.floats(-1e4, 1e4), min_size=4, max_size=4))
 def test_mean_stays_in_the_window_and_variance_within_its_bounds(logits: list[float]) -> None:
-    mean, variance = TissueMixture((35.0, 700.0), WINDOW)(voxel(*logits))
+    mean, variance = held(voxel(*logits), (35.0, 700.0))
     assert -1e-6 <= float(mean) <= 1 + 1e-6
     assert FLOOR * 0.999 <= float(variance) <= 0.25 + FLOOR + 1e-6
 
 
 def test_a_mixture_of_two_is_a_sigmoid() -> None:
     logits = torch.randn(2, 2, 3, 3, 3, generator=torch.Generator().manual_seed(1))
-    mean, _ = TissueMixture((), WINDOW)(logits)
+    mean, _ = held(logits, ())
     assert torch.allclose(mean, torch.sigmoid(logits[:, 1:] - logits[:, :1]), atol=1e-6)
+
+
+def hu_of(value: torch.Tensor) -> float:
+    return float(value) * WINDOW.width_hu + WINDOW.low_hu
+
+
+@pytest.mark.parametrize("change_hu", [-30.0, 0.0, 30.0])
+def test_soft_tissue_holds_what_is_said_and_other_tissue_does_not(change_hu: float) -> None:
+    soft = torch.atanh(voxel(change_hu) / SOFT_REACH_HU)
+    mixture = TissueMixture((35.0,), WINDOW)
+    for logits, expected_hu in (((0, 60, 0), 35 + change_hu), ((60, 0, 0), -1000), ((0, 0, 60), 1500)):
+        mean, variance = mixture(voxel(*(float(logit) for logit in logits)), soft)
+        assert hu_of(mean) == pytest.approx(expected_hu, abs=0.01)
+        assert float(variance) == pytest.approx(FLOOR, rel=1e-3)

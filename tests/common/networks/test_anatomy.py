@@ -1,0 +1,96 @@
+"""The atlas of soft tissue: what it starts as, and that it bends where it is told to."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from common.geometry import Grid
+from common.networks import build_generator
+from common.networks.anatomy import GREATEST_BEND_MM, LOW_MM, NODE_MM, SHAPE, BentAtlas
+from common.networks.tissues import SOFT_REACH_HU
+from common.objective import from_window
+from common.study import SOFT_TISSUE_HU, Study
+
+GRID = Grid(shape=(16, 24, 20), voxel_mm=7.0)
+DEEP = 6
+
+
+def told(atlas: BentAtlas, *, move_mm: tuple[float, float, float] = (0, 0, 0), modes: tuple[float, float] = (0, 0)):
+    """What an atlas gives when its displacement (z, y, x) and modes are the same everywhere."""
+    with torch.no_grad():
+        moves = torch.atanh(torch.tensor([move_mm[2], move_mm[1], move_mm[0]]) / GREATEST_BEND_MM)
+        atlas.bend.bias.copy_(torch.cat([moves, torch.tensor(modes)]))
+        return atlas(torch.randn(1, DEEP, 2, 3, 2))[0, 0]
+
+
+def plain(values: np.ndarray, move_mm=(0.0, 0.0, 0.0)) -> np.ndarray:
+    """Trilinear between nodes, voxel by voxel in mm."""
+    axes = [
+        (GRID.centres_mm(axis) + move - low) / NODE_MM
+        for axis, (low, move) in enumerate(zip(LOW_MM, move_mm, strict=True))
+    ]
+    places = np.stack(np.meshgrid(*axes, indexing="ij"))
+    places = np.clip(places, 0, np.array(SHAPE).reshape(3, 1, 1, 1) - 1)
+    return ndimage.map_coordinates(values, places, order=1, mode="nearest")
+
+
+@pytest.fixture
+def atlas() -> BentAtlas:
+    torch.manual_seed(4)
+    made = BentAtlas(GRID, DEEP)
+    with torch.no_grad():
+        made.atlas.copy_(torch.randn_like(made.atlas))
+    return made
+
+
+@pytest.mark.parametrize("move_mm", [(0.0, 0.0, 0.0), (5.0, -8.0, 12.0)])
+def test_an_atlas_moved_as_a_whole_is_sampled_there(atlas: BentAtlas, move_mm: tuple[float, float, float]) -> None:
+    expected = plain(atlas.atlas[0].detach().numpy(), move_mm)
+    assert np.allclose(told(atlas, move_mm=move_mm).numpy(), expected, atol=1e-4)
+
+
+def test_modes_are_added_in_the_amounts_that_are_told(atlas: BentAtlas) -> None:
+    mean, first, second = (plain(part) for part in atlas.atlas.detach().numpy())
+    assert np.allclose(told(atlas, modes=(2.0, -0.5)).numpy(), mean + 2 * first - 0.5 * second, atol=1e-4)
+
+
+def test_before_training_it_is_the_procedural_mean_whatever_the_network_sees() -> None:
+    made = BentAtlas(GRID, DEEP)
+    one, other = made(torch.randn(1, DEEP, 2, 3, 2)), made(100 * torch.randn(1, DEEP, 2, 3, 2))
+    assert torch.equal(one, other)
+    hu = SOFT_TISSUE_HU + SOFT_REACH_HU * torch.tanh(one[0, 0])
+    at = tuple(round(mm / GRID.voxel_mm + (n - 1) / 2) for mm, n in zip((38.0, 0.0, 8.0), GRID.shape, strict=True))
+    aside = (at[0], at[1], at[2] + 4)
+    # A ventricle beside the midline is darker than white matter at its side.
+    assert float(hu[at]) < float(hu[aside]) - 5
+
+
+def test_a_study_with_anatomy_starts_with_a_brain_and_without_it_keeps_its_identity() -> None:
+    study = Study(
+        name="anatomy",
+        grid=Grid(shape=(32,) * 3, voxel_mm=7.2),
+        geometry={"detector_shape": (32, 32), "pixel_mm": 12.0},
+    )
+    assert "anatomy" not in study.canonical_json()
+    document = study.model_dump()
+    document["networks"]["generator"] |= {"anatomy": True, "consistency_steps": 0, "width_2d": 4, "width_3d": 4}
+    other = Study.model_validate(document)
+    assert Study.model_validate_json(other.canonical_json()).sha256 == other.sha256 != study.sha256
+    generator = build_generator(other)
+    assert dict(generator.named_parameters())["anatomy.atlas"].shape == (3, *SHAPE)
+    with torch.inference_mode():
+        prediction = generator.predict(torch.zeros(1, 2, 32, 32))
+    hu = from_window(prediction.raw, other.window)[0, 0]
+    assert float(hu.std()) > 1.0
+
+
+def test_every_part_of_the_atlas_is_trained() -> None:
+    made = BentAtlas(GRID, DEEP)
+    with torch.no_grad():
+        made.bend.bias[3:] = 0.5
+    loss = made(torch.randn(1, DEEP, 2, 3, 2)).square().sum()
+    loss.backward()
+    assert all(parameter.grad is not None and parameter.grad.any() for parameter in made.parameters())
