@@ -16,7 +16,7 @@ from benchmarks.measure import RESULTS, conclude, show
 from benchmarks.quality import lesions, tables
 from benchmarks.quality.cohort import fold_of
 from benchmarks.quality.heads import PERSONS, heads_sha256
-from benchmarks.quality.methods import EXTRAS, METHODS, Result, Runner
+from benchmarks.quality.methods import EXTRAS, METHODS, ORACLES, Result, Runner
 from benchmarks.quality.pictures import write_page
 from benchmarks.quality.store import Store
 
@@ -77,13 +77,14 @@ def main(
 
 def _show_findings(console: Console, runner: Runner) -> dict[str, Any]:
     figures: dict[str, Any] = {}
-    for what, measure, sizes in (
-        ("bleed, radius in mm", lesions.bleeds, lesions.BLEED_RADII_MM),
-        ("ventricles, relative size", lesions.ventricles, lesions.VENTRICLE_SIZES),
+    for what, make, sizes in (
+        ("bleed, radius in mm", lesions.with_bleeds, lesions.BLEED_RADII_MM),
+        ("ventricles, relative size", lesions.with_ventricles, lesions.VENTRICLE_SIZES),
+        ("midline shift in mm", lesions.with_shifts, lesions.SHIFTS_MM),
     ):
         rows = []
-        for name in (tables.STRONGEST, tables.BEST):
-            found = runner.findings(name, what, measure)
+        for name in (tables.STRONGEST, tables.BEST, *ORACLES):
+            found = runner.findings(name, what, make)
             if found:
                 smallest = lesions.smallest_seen(found)
                 shares = [f"{one.shown_hu / one.true_hu:.0%} / {one.cnr:.1f}" for one in found]

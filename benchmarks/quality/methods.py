@@ -9,11 +9,11 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from benchmarks.quality import classical, cohort
+from benchmarks.quality import classical, cohort, lesions, oracle
 from benchmarks.quality.cohort import Fold
 from benchmarks.quality.federation import train_federated
 from benchmarks.quality.heads import PERSONS
-from benchmarks.quality.lesions import Predict, Shown
+from benchmarks.quality.lesions import Changed, Predict, Shown
 from benchmarks.quality.store import Store, code_sha256
 from benchmarks.quality.studies import ABLATIONS, FEDERATED, FEDERATED_AS, FEDERATIONS, NETWORKS, study_of
 from benchmarks.quality.training import Trained, steps_within, train
@@ -25,6 +25,8 @@ CONSISTENT = " + consistency"
 BASELINES = (MEAN, NEAREST, RIDGE, MEAN + CONSISTENT, RIDGE + CONSISTENT)
 LOCAL = "local only, site "
 LOCALS = tuple(f"{LOCAL}{person}" for person in PERSONS)
+# What two radiographs can tell at all, with photon noise or without.
+ORACLES: Mapping[str, bool] = {"oracle, 50 000 photons": True, "oracle, no noise": False}
 CENTRALISED = "centralised, the sites' cases"
 METHODS = (*BASELINES, *NETWORKS, CENTRALISED, FEDERATED, *LOCALS)
 EXTRAS = (*ABLATIONS, *(name for name in FEDERATIONS if name != FEDERATED))
@@ -32,6 +34,7 @@ ALONE = {*NETWORKS, *ABLATIONS}
 
 _METRIC_CODE = (
     "common/metrics/calculation.py",
+    "common/metrics/intracranial.py",
     "common/metrics/regions.py",
     "common/metrics/sharpness.py",
     "benchmarks/quality/methods.py",
@@ -43,6 +46,7 @@ BASELINE_CODE = (
     "common/networks/consistency.py",
     "common/objective.py",
 )
+ORACLE_CODE = (*cohort.CODE, *_METRIC_CODE, "benchmarks/quality/oracle.py")
 NETWORK_CODE = (
     *cohort.CODE,
     *_METRIC_CODE,
@@ -145,17 +149,30 @@ class Runner:
             return None
         return Trained(study_of(method, self._seed, 1), weights, 0, 0.0).predict
 
-    def findings(self, method: str, what: str, measure: Callable[[Fold, Predict], list[Shown]]) -> list[Shown]:
-        """What a method shows of findings put into the held-out head; empty where it was not run."""
+    def findings(self, method: str, what: str, make: Callable[[Tensor], list[Changed]]) -> list[Shown]:
+        """What a method or an oracle shows of findings put into the held-out head; empty where it was not run.
+
+        Args:
+            method: a method, or one of :data:`ORACLES`.
+            what: the findings, in words.
+            make: puts them into a head.
+        """
         key = self._key(method) | {"what": what, "lesions": code_sha256(("benchmarks/quality/lesions.py",))}
         record = self._store.find_record("findings", key)
         if record is None:
-            predict = self.predictor(method)
-            if predict is None:
+            shown = self._shown(method, make)
+            if not shown:
                 return []
-            record = {"shown": [asdict(one) for one in measure(self.fold, predict)]}
+            record = {"shown": [asdict(one) for one in shown]}
             self._store.keep_record("findings", key, record)
         return [Shown(**one) for one in record["shown"]]
+
+    def _shown(self, method: str, make: Callable[[Tensor], list[Changed]]) -> list[Shown]:
+        if method in ORACLES:
+            head_hu = self.fold.heads.fine_hu.float()
+            return oracle.shown_by(head_hu, make(head_hu), photons=ORACLES[method])
+        predict = self.predictor(method)
+        return [] if predict is None else lesions.shown_by(self.fold, predict, make(self.fold.heads.fine_hu.float()))
 
     @property
     def training(self) -> classical.TrainingSet:
@@ -216,8 +233,8 @@ class Runner:
 
     def _key(self, method: str) -> dict[str, Any]:
         common = {"method": method, "person": self.fold.person}
-        if method in BASELINES:
-            return common | {"code": code_sha256(BASELINE_CODE)}
+        if method in BASELINES or method in ORACLES:
+            return common | {"code": code_sha256(ORACLE_CODE if method in ORACLES else BASELINE_CODE)}
         code = NETWORK_CODE if method in ALONE else FEDERATED_CODE
         study = self._study(method, _STEPS_OF_A_KEY).sha256
         return common | {"seed": self._seed, "budget_s": self._budget_s, "study": study, "code": code_sha256(code)}

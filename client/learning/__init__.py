@@ -6,9 +6,10 @@ from client.learning.players import Players
 from client.learning.ranks import RankLost, Ranks, require_even_shares
 from client.learning.samples import Batch, Samples
 from client.learning.trainer import StepProgress, Trainer, TrainOutcome
-from client.learning.widening import Finding, FindingKind, Widener, soft_tissue, with_finding
+from client.learning.widening import BRAIN_CENTRE_MM, Finding, FindingKind, Widener, soft_tissue, with_finding
 
 __all__ = [
+    "BRAIN_CENTRE_MM",
     "Batch",
     "Crew",
     "Finding",

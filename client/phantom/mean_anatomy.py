@@ -40,10 +40,11 @@ def mean_anatomy_hu() -> NDArray[np.float32]:
     plan = HeadPlan()
     mean = _mean_over_folds(plan)
     modes = [
-        0.5 * (_mean_over_folds(replace(plan, **{measure: high})) - _mean_over_folds(replace(plan, **{measure: low})))
-        for measure, (low, high) in (("ventricle", _VENTRICLES), ("sulcus", _SULCI))
+        [replace(plan, ventricle=size) for size in _VENTRICLES],
+        [replace(plan, sulcus=size) for size in _SULCI],
     ]
-    return np.stack([mean, *modes]).astype(np.float32)
+    changes = [(_mean_over_folds(large) - _mean_over_folds(small)) / 2 for small, large in modes]
+    return np.stack([mean, *changes]).astype(np.float32)
 
 
 def _mean_over_folds(plan: HeadPlan) -> Values:

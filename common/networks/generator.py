@@ -44,6 +44,21 @@ class Prediction:
         return None if self.log_variance is None else torch.exp(0.5 * self.log_variance)
 
 
+@final
+@dataclass(frozen=True)
+class Drawn:
+    """What a network says of a batch, unbounded.
+
+    Attributes:
+        outputs: (B, outputs, z, y, x): the volume's logit or one logit a tissue, then the freedom to move where it is
+            learned, then the variance where it is predicted.
+        soft: (B, 1, z, y, x), how soft tissue differs from its middle, before a tanh; None where it is an even grey.
+    """
+
+    outputs: Tensor
+    soft: Tensor | None = None
+
+
 class Generator(nn.Module, ABC):
     """Turns radiograph pairs into volumes.
 
@@ -63,7 +78,6 @@ class Generator(nn.Module, ABC):
         self.tissues = TissueMixture(settings.tissues, study.window) if settings.tissues else None
         contents = (AIR_LOGIT,) if self.tissues is None else self.tissues.first_logits
         self._contents = len(contents)
-        self._anatomy = settings.anatomy
         # What is left of the integrals would be taken where it costs least, as holes in the brain that nobody has.
         self._brain_freedom = (FLOOR_SD_HU / study.window.width_hu) ** 2
         self._steps = (settings.consistency_steps, settings.steps_outside_training)
@@ -71,24 +85,23 @@ class Generator(nn.Module, ABC):
         self._variance = settings.variance
         self._learned = self._weight == "learned" and max(self._steps) > 0
         # Outputs a voxel, as their values before training.
-        self.first_outputs = (*contents, *[0.0] * (self._anatomy + self._learned + self._variance))
+        self.first_outputs = (*contents, *[0.0] * (self._learned + self._variance))
         self.consistency = _consistency(study) if max(self._steps) else None
 
     @property
     def outputs(self) -> int:
-        """Channels that :meth:`draw` returns."""
+        """Channels of what :meth:`draw` returns."""
         return len(self.first_outputs)
 
     @abstractmethod
-    def draw(self, radiographs: Tensor) -> Tensor:
+    def draw(self, radiographs: Tensor) -> Drawn:
         """Unbounded outputs.
 
         Args:
             radiographs: as :meth:`forward` takes them.
 
         Returns:
-            (B, outputs, z, y, x): the volume's logit or one logit a tissue, then what soft tissue holds where the study
-            has anatomy, then the freedom to move where it is learned, then the variance where it is predicted.
+            What a batch holds, before anything bounds it.
         """
 
     def forward(self, radiographs: Tensor) -> Tensor:
@@ -104,16 +117,17 @@ class Generator(nn.Module, ABC):
 
     def predict(self, radiographs: Tensor) -> Prediction:
         """The volume beside what it was before consistency, and its variance; arguments as :meth:`forward`."""
-        outputs = self.draw(radiographs)
+        drawn = self.draw(radiographs)
+        outputs = drawn.outputs
         # Half a bfloat16 step at 0.5 is 2.4 HU, and the projector would see it.
         outputs = outputs.float() if outputs.dtype is torch.bfloat16 else outputs
-        raw, doubt = self._contents_of(outputs)
+        raw, doubt = self._contents_of(outputs[:, : self._contents], drawn.soft)
         log_variance = _log_variance(outputs[:, -1:]) if self._variance else None
         steps = self._steps[0] if self.training else self._steps[1]
         if self.consistency is None or not steps:
             return Prediction(raw, raw, log_variance)
         freedom = self._freedom(outputs, doubt, log_variance)
-        if self._anatomy:
+        if drawn.soft is not None:
             freedom = torch.where(self._brain(raw), self._brain_freedom, freedom)
         volume = self.consistency(raw, freedom, radiographs * self.integral_scale, steps)
         return Prediction(volume, raw, log_variance)
@@ -122,12 +136,10 @@ class Generator(nn.Module, ABC):
         """Where the prediction has soft tissue inside its skull."""
         return soft_tissue_within(self.window.low_hu + raw.detach() * self.window.width_hu, THIN_BONE_HU)
 
-    def _contents_of(self, outputs: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _contents_of(self, logits: Tensor, soft: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """The volume before consistency, and its variance where it is a mixture of tissues."""
-        logits = outputs[:, : self._contents]
         if self.tissues is None:
             return torch.sigmoid(logits), None
-        soft = outputs[:, self._contents : self._contents + 1] if self._anatomy else None
         mean, variance = self.tissues(logits, soft)
         return mean, variance
 
@@ -136,8 +148,7 @@ class Generator(nn.Module, ABC):
         if doubt is not None and self._weight == "tissues":
             return doubt
         if self._learned:
-            place = self._contents + self._anatomy
-            return functional.softplus(outputs[:, place : place + 1])
+            return functional.softplus(outputs[:, self._contents : self._contents + 1])
         if log_variance is not None and self._weight == "variance":
             # Only the likelihood trains the variance: a reader is to take it at its word.
             return torch.exp(log_variance).detach()

@@ -15,7 +15,7 @@ from common.geometry import Geometry, Grid
 from common.networks.anatomy import BentAtlas
 from common.networks.blocks import ConvUnit, JoinUnit, ResidualUnit, depth_to_space, space_to_depth, start_as_resize
 from common.networks.convolution import VolumeConv3d
-from common.networks.generator import Generator
+from common.networks.generator import Drawn, Generator
 from common.networks.radiograph_encoder import HALVINGS, RadiographEncoder
 from common.projection import Lifting
 from common.study import Study
@@ -59,20 +59,16 @@ class LiftingGenerator(Generator):
         self.head = VolumeConv3d(widths.width_3d, 8 * self.outputs, 3, padding=1)
         start_as_resize(self.head, self.first_outputs)
         self.anatomy = BentAtlas(grid, self.volume.deepest) if study.networks.generator.anatomy else None
-        # What soft tissue holds comes after the logits of tissues, and starts as the atlas alone.
-        self._soft = len(self.first_outputs) - 1 - self._learned - self._variance
 
-    def draw(self, radiographs: Tensor) -> Tensor:
-        """(B, 2, rows, columns) to (B, outputs, z, y, x); see :class:`Generator`."""
+    def draw(self, radiographs: Tensor) -> Drawn:
+        """(B, 2, rows, columns) to what the grid's voxels hold; see :class:`Generator`."""
         raw = self.raw_lift(radiographs.unsqueeze(2)).squeeze(2)
         lifted = [_both_views(lift(f)) for lift, f in zip(self.lifts, self.encoder(radiographs), strict=True)]
         fine = [*lifted[0], space_to_depth(raw), self.get_buffer("coordinates")]
         held, deepest = self.volume(fine, lifted[1:])
         outputs = depth_to_space(self.head(held))
-        if self.anatomy is None:
-            return outputs
-        before, soft, after = outputs.float().split([self._soft, 1, self.outputs - self._soft - 1], dim=1)
-        return torch.cat([before, soft + self.anatomy(deepest), after], dim=1)
+        # The skull is learned as though there were no brain: what is drawn inside it costs it nothing.
+        return Drawn(outputs, None if self.anatomy is None else self.anatomy(deepest.detach()))
 
 
 @final

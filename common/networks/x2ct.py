@@ -19,7 +19,7 @@ from common.geometry import Grid
 from common.networks.blocks import group_norm
 from common.networks.convolution import VolumeConv3d
 from common.networks.dense_encoder import DENSE_LAYERS, DenseEncoder
-from common.networks.generator import Generator
+from common.networks.generator import Drawn, Generator
 from common.projection import Lifting
 from common.study import Study
 
@@ -51,8 +51,8 @@ class X2ctGenerator(Generator):
         self.fusion = _decoder(beside=2)
         self.head = VolumeConv3d(CHANNELS[-1], self.outputs, 3, padding=1)
 
-    def draw(self, radiographs: Tensor) -> Tensor:
-        """(B, 2, rows, columns) to (B, outputs, z, y, x); see :class:`Generator`."""
+    def draw(self, radiographs: Tensor) -> Drawn:
+        """(B, 2, rows, columns) to what the grid's voxels hold; see :class:`Generator`."""
         views = (self.frontal, self.lateral)
         features = [view.encode(radiographs) for view in views]
         held = [view.bottleneck(f[-1]) for view, f in zip(views, features, strict=True)]
@@ -61,8 +61,7 @@ class X2ctGenerator(Generator):
             shared = _mean([view.bridge(level, f) for view, f in zip(views, features, strict=True)])
             held = [view.decode(level, volume, shared) for view, volume in zip(views, held, strict=True)]
             fused = fuse(fused, [shared, _mean(held)])
-        outputs: Tensor = self.head(fused)
-        return outputs
+        return Drawn(self.head(fused))
 
 
 @final

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from client.learning.widening.deformation import deformed
-from client.learning.widening.plan import Finding, FindingKind, Plan, draw_plans
+from client.learning.widening.plan import BRAIN_CENTRE_MM, Finding, FindingKind, Plan, draw_plans
 from client.learning.widening.scanner import scanned
 from client.learning.widening.tissue import soft_tissue, with_finding, with_other_brain, with_other_skull
 from common.attenuation import hu_to_mu
 from common.projection import Projector
 from common.study import Study
 
-__all__ = ["Finding", "FindingKind", "Plan", "Widener", "soft_tissue", "with_finding"]
+__all__ = ["BRAIN_CENTRE_MM", "Finding", "FindingKind", "Plan", "Widener", "soft_tissue", "with_finding"]
 
 
 @final

@@ -61,7 +61,7 @@ def test_before_training_it_is_the_procedural_mean_whatever_the_network_sees() -
     made = BentAtlas(GRID, DEEP)
     one, other = made(torch.randn(1, DEEP, 2, 3, 2)), made(100 * torch.randn(1, DEEP, 2, 3, 2))
     assert torch.equal(one, other)
-    hu = SOFT_TISSUE_HU + SOFT_REACH_HU * torch.tanh(one[0, 0])
+    hu = SOFT_TISSUE_HU + SOFT_REACH_HU * torch.tanh(one[0, 0].detach())
     at = tuple(round(mm / GRID.voxel_mm + (n - 1) / 2) for mm, n in zip((38.0, 0.0, 8.0), GRID.shape, strict=True))
     aside = (at[0], at[1], at[2] + 4)
     # A ventricle beside the midline is darker than white matter at its side.
@@ -70,7 +70,7 @@ def test_before_training_it_is_the_procedural_mean_whatever_the_network_sees() -
 
 def test_a_study_with_anatomy_starts_with_a_brain_and_without_it_keeps_its_identity() -> None:
     study = Study(
-        name="anatomy",
+        name="brains",
         grid=Grid(shape=(32,) * 3, voxel_mm=7.2),
         geometry={"detector_shape": (32, 32), "pixel_mm": 12.0},
     )
