@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from common.networks import build_generator
+from common.networks.generator import Drawn
 from common.networks.lifting_generator import LiftingGenerator
 from common.study import Study
 
@@ -106,12 +107,32 @@ def test_an_edge_of_bone_moves_before_what_is_surely_brain(make_study: MakeStudy
     outputs = torch.zeros(1, 3, *study.grid.shape)
     outputs[:, 0] = -9.0
     outputs[:, 2, ..., study.grid.shape[2] // 2 :] = -9.0
-    generator.draw = lambda _: outputs
+    generator.draw = lambda _: Drawn(outputs)
     with torch.no_grad():
         prediction = generator.predict(0.3 * radiographs(study))
     change = (prediction.volume - prediction.raw).abs()
     left, right = change.chunk(2, dim=-1)
     assert left.mean() > 100 * right.mean()
+
+
+def test_what_the_projector_misses_is_not_taken_from_the_brain(make_study: MakeStudy, radiographs: Draw) -> None:
+    study = make_study(consistency_steps=8)
+    generator = build_generator(study)
+    axes = [torch.linspace(-1.3, 1.3, cells) for cells in study.grid.shape]
+    radius = torch.sqrt(sum(axis**2 for axis in torch.meshgrid(*axes, indexing="ij")))
+    outputs = torch.zeros(1, 3, *study.grid.shape)
+    outputs[:, 0] = torch.where(radius > 1, 9.0, -9.0)
+    # A skull, and inside it brain with a doubt that it might be bone.
+    outputs[:, 2] = torch.where((radius > 0.75) & (radius < 1), 9.0, -5.0)
+    inside = (radius < 0.6)[None, None]
+    changes = []
+    for soft in (None, torch.zeros(1, 1, *study.grid.shape)):
+        generator.draw = lambda _, soft=soft: Drawn(outputs, soft)
+        with torch.no_grad():
+            prediction = generator.predict(0.5 * radiographs(study))
+        changes.append((prediction.volume - prediction.raw).abs()[inside].mean() * study.window.width_hu)
+    assert changes[0] > 20
+    assert changes[1] < 0.2 * changes[0]
 
 
 @pytest.mark.parametrize(
