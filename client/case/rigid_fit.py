@@ -98,6 +98,7 @@ class Fit:
         cost: squared errors against the patient, and priors, in units of their variances.
         size_cost: the scales' share of the cost.
         residual_hu: root mean square difference to the template where the patient was scanned.
+        scanned_share: share of the template's points where that is.
     """
 
     rotation: Array
@@ -107,6 +108,7 @@ class Fit:
     cost: float = math.inf
     size_cost: float = 0.0
     residual_hu: float = math.inf
+    scanned_share: float = 0.0
 
     @property
     def turn(self) -> Array:
@@ -162,7 +164,7 @@ def _linearised(fit: Fit, target: Target, level: TemplateLevel) -> tuple[Fit, Ar
     along_x, along_y, along_z = turned = fit.turn.T.astype(np.float32) @ slope
     crossed = np.stack([y * along_z - z * along_y, z * along_x - x * along_z, x * along_y - y * along_x])
     jacobian = np.concatenate([crossed, slope, turned * scaled])
-    share = _INDEPENDENT_SHARE * (target.voxel_mm / 9.0) ** 3 / _EXPECTED_HU**2
+    share = level.voxels_each * _INDEPENDENT_SHARE * (target.voxel_mm / 9.0) ** 3 / _EXPECTED_HU**2
     weighted = jacobian * (weight * np.float32(share))
     precision = np.concatenate([np.radians(_PRIOR_DEG) ** -2.0, np.zeros(3), np.full(3, _PRIOR_LOG_SCALE**-2.0)])
     offset = np.concatenate([_rotation_vector(fit.rotation), np.zeros(3), fit.log_scale])
@@ -171,8 +173,10 @@ def _linearised(fit: Fit, target: Target, level: TemplateLevel) -> tuple[Fit, Ar
     squared = difference**2
     size_cost = float(precision[6:] @ offset[6:] ** 2)
     cost = share * float(weight @ squared + UNSCANNED_HU**2 * (1 - seen).sum()) + float(precision @ offset**2)
-    residual = math.sqrt(float(seen @ squared) / max(float(seen.sum()), 1.0))
-    return replace(fit, cost=cost, size_cost=size_cost, residual_hu=residual), normal, gradient
+    scanned = float(seen.sum())
+    residual = math.sqrt(float(seen @ squared) / max(scanned, 1.0))
+    measured = replace(fit, cost=cost, size_cost=size_cost, residual_hu=residual, scanned_share=scanned / len(seen))
+    return measured, normal, gradient
 
 
 def _rotation_vector(rotation: Array) -> Array:
