@@ -26,8 +26,8 @@ PROTOCOL = (
     "of turns; the first scan starts without an index; the second is held against pydicom's reading of the same files' "
     "headers. (b) One series from its folder to 128³ voxels of 1.8 mm; ours finds, judges, decodes, masks, aligns, "
     "resamples and projects 2 x 128²; MONAI loads, orients, interpolates, crops or pads. Equal threads; medians of "
-    "interleaved turns, first turn left out; wall and processor time with children. Differences: as scanned, on MONAI's "
-    "grid, values below air made air before interpolation everywhere."
+    "interleaved turns, first turn left out; wall and processor time with children. Differences: as scanned, on "
+    "MONAI's grid, values below air made air before interpolation everywhere."
 )
 
 
