@@ -110,7 +110,7 @@ def test_what_passed_narrowly_stands_before_all_cases_worst_first(page, case):
     assert "0.18 at most 0.2 87 % of the way to field_of_view_cut" in shown[2]
     assert "0.14 at most 0.2 60 % of the way" in shown[3]
     assert "3 of 11 cases" in part
-    assert part.count("Look for: ") == 2
+    assert part.count("What to look for: ") == 2
     assert len(re.findall(r'alt="Case \d+: sagittal, bone"', part)) == 2
     assert len(re.findall(r'alt="Case \d+: axial, bone"', part)) == 2
 
