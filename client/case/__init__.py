@@ -4,10 +4,10 @@ from client.case.acceptance import LARGEST_CUT_SHARE, judge_alignment, judge_sca
 from client.case.alignment import align
 from client.case.body import Body, find_body
 from client.case.case import FORMAT, Case, CaseFacts
+from client.case.case_limits import Limit, limits_of
 from client.case.construction import Recipe, construct_case
 from client.case.decoding import AIR_HU, SliceStack, UnreadablePixels, averaged, decode_stack, stack_of_hu
 from client.case.drr import add_noise, drr_pair
-from client.case.limits import Limit, limits_of
 from client.case.placement import FAR_OFF_RESIDUAL_HU
 from client.case.provenance import Provenance, Step
 from client.case.stack_geometry import SUSPICIOUS_STEP_MM

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from client.archive import VerdictCode
 from client.case import Case, Limit
-from client.case.limits import limits_of
+from client.case.case_limits import limits_of
 from client.cohort.examination import CaseFile, Findings
-from client.cohort.figures import LIKENESS, Figure, Measured, figures_for, measured
+from client.cohort.figures import LIKENESS, SPARE_COVERAGE_MM, Figure, Measured, figures_for, measured
 from client.cohort.likeness import MAY_BE_ONE_HEAD
 from client.cohort.narrow import NARROW_SHARE, held_against_limits, way_to_limit
 from common.exchange import CohortFlow
@@ -37,6 +37,30 @@ def looked_at(*changes):
             for one in cases
         ],
     )
+
+
+def told(figure, low, high):
+    """A range as the document words it."""
+    unit = figure.with_unit(0.0).removeprefix("0")
+    low, high = (None if math.isinf(end) else f"{end:g}".replace("-", "−") for end in (low, high))
+    if low and high:
+        return f"{low} to {high}{unit}"
+    return f"at least {low}{unit}" if low else f"at most {high}{unit}"
+
+
+def test_the_document_names_every_limit_as_it_is():
+    limits = dict(limits_of(FACTS, CohortSettings()))
+    limits[LIKENESS] = Limit(VerdictCode.DUPLICATE_OF_PATIENT, high=MAY_BE_ONE_HEAD)
+    rows = [
+        f"| `{figure.field}` | {told(figure, figure.low, figure.high)} | {told(figure, limit.low, limit.high)} "
+        f"| `{limit.verdict.value}` |"
+        for figure in FIGURES
+        if (limit := limits.get(figure.field)) is not None
+    ]
+    document = Path("docs/cohort.md").read_text(encoding="utf-8")
+    assert "\n".join(rows) in document
+    assert f"From {NARROW_SHARE:.0%} on".replace("%", " %") in document
+    assert f"of which {SPARE_COVERAGE_MM:g} mm more are expected" in document
 
 
 @pytest.mark.parametrize("minimum_coverage_mm", [50.0, 100.0, 180.0])
