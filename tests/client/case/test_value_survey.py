@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import ndimage
 
 from client.archive import VerdictCode
@@ -90,6 +94,33 @@ def test_metal_that_is_cut_off_or_stored_whole_is_metal(head_hu, head_series, ou
 def test_a_head_without_noise_is_no_plateau(head_hu, head_series, outcome, tmp_path):
     head_series().write(tmp_path)
     assert isinstance(outcome(tmp_path), Case)
+
+
+@given(
+    st.dictionaries(st.integers(0, 12), st.integers(1, 120), max_size=8),
+    st.integers(0, 12),
+    st.integers(0, 400),
+    st.sampled_from([0, 500, 3000, 20_000, 100_000]),
+)
+def test_the_share_of_a_plateau_is_whole_just_where_the_plain_rule_sees_one(counts, peak, other_blocks, body_pixels):
+    survey = ValueSurvey(0.5)
+    survey._flats = Counter({float(value): count for value, count in counts.items()})
+    survey._peak_hu, survey._body_pixels = float(peak), body_pixels
+    survey._flat_blocks = sum(counts.values()) + other_blocks
+    alone = [
+        count
+        for value, count in counts.items()
+        if value < peak and count >= 12 + 5 * max(_beside(counts, value), default=0)
+    ]
+    largest = max(alone, default=0)
+    plain = 0 < largest <= 0.05 * body_pixels and survey._flat_blocks - largest <= 0.005 * body_pixels
+    assert (survey.wrapped_share >= 1) is plain
+
+
+def _beside(counts, value):
+    """Counts of the next values that occur, below and above."""
+    below, above = [v for v in counts if v < value], [v for v in counts if v > value]
+    return [counts[v] for v in ([max(below)] if below else []) + ([min(above)] if above else [])]
 
 
 def test_streaks_below_padding_beside_metal_in_an_extended_scale_are_no_holes():
