@@ -51,7 +51,7 @@ class ValueSurvey:
         self._peak_hu = PADDING_HU
         self._below: int | None = None
         self._never: Mask | None = None
-        self._holes = 0
+        self._hole_share = 0.0
         self._flats: Counter[float] = Counter()
         self._flat_blocks = 0
         self._body_pixels = 0
@@ -85,19 +85,20 @@ class ValueSurvey:
         return self._never if self._never is not None and bool(self._never.any()) else None
 
     @property
-    def wrapped(self) -> bool:
-        """Whether values wrapped around somewhere."""
-        return self._has_plateau() or (self._holes > 0 and self._peak_hu <= _TOPS_HU[-1])
+    def wrapped_share(self) -> float:
+        """How much there is of what values that wrapped around leave: from 1 on they did, 0 where there is no sign."""
+        hole = self._hole_share if self._peak_hu <= _TOPS_HU[-1] else 0.0
+        return max(self._plateau_share(), hole)
 
     def _note_holes(self, hu: Plane, low: Mask) -> None:
         peak, below = float(hu.max()), int(np.count_nonzero(low))
         self._peak_hu = max(self._peak_hu, peak)
         if self._below is not None and below - self._below >= _LEAST_PIXELS and _is_in_body(hu, low):
-            self._holes += 1
+            self._hole_share = 1.0
         self._below = below
         top = next((top for top in _TOPS_HU if top - _NEAR_TOP_HU <= peak <= top), None)
         if top is not None and int(np.count_nonzero(hu <= _bottom(top))) > below:
-            self._holes += _has_fall(hu, top, self._reach)
+            self._hole_share = max(self._hole_share, _enclosed_pixels(hu, top, self._reach) / _LEAST_PIXELS)
 
     def _note_flats(self, stored: NDArray[Any], hu: Plane, padding: Mask | None) -> None:
         step = SAMPLED if len(hu) >= _FINE_ROWS else 2
@@ -117,15 +118,19 @@ class ValueSurvey:
             levels, counts = np.unique(found, return_counts=True)
             self._flats.update(dict(zip(levels.tolist(), counts.tolist(), strict=True)))
 
-    def _has_plateau(self) -> bool:
-        """Whether a part of one value, that is not the brightest, lies in an image that is noisy elsewhere."""
+    def _plateau_share(self) -> float:
+        """How clearly a part of one value, that is not the brightest, lies in an image that is noisy elsewhere."""
         values = sorted(self._flats)
         counts = np.array([0, *(self._flats[value] for value in values), 0])
-        beside = np.maximum(counts[:-2], counts[2:])
-        alone = (counts[1:-1] >= _LEAST_FLATS + _LEAST_RATIO * beside) & (np.array(values) < self._peak_hu)
-        count = int(counts[1:-1][alone].max(initial=0))
-        few = 0 < count <= _MOST_FLATS_SHARE * self._body_pixels
-        return few and self._flat_blocks - count <= _NOISY_SHARE * self._body_pixels
+        own, beside = counts[1:-1], np.maximum(counts[:-2], counts[2:])
+        alone = np.where(np.array(values) < self._peak_hu, own / (_LEAST_FLATS + _LEAST_RATIO * beside), 0.0)
+        if not alone.any():
+            return 0.0
+        # Of several that stand alone the largest decides.
+        found = int(np.argmax(np.where(alone >= 1, own, alone)))
+        count = int(own[found])
+        few, noisy = _MOST_FLATS_SHARE * self._body_pixels, _NOISY_SHARE * self._body_pixels
+        return min(float(alone[found]), few / count, noisy / max(self._flat_blocks - count, 1e-9))
 
 
 def _range(values: NDArray[np.float32]) -> tuple[float, float]:
@@ -159,15 +164,15 @@ def _is_in_body(hu: Plane, low: Mask) -> bool:
     return bool(around.any()) and float(np.median(hu[around])) > _TISSUE_HU
 
 
-def _has_fall(hu: Plane, top_hu: float, reach: int) -> bool:
-    """Whether pixels next to the top of the range fall to its bottom, with bright ones around on all four sides."""
+def _enclosed_pixels(hu: Plane, top_hu: float, reach: int) -> int:
+    """How many pixels next to the top of the range fall to its bottom, with bright ones around on all four sides."""
     bright_rows = np.flatnonzero((hu >= top_hu - _NEAR_ENDS_HU).any(axis=1))
     if not bright_rows.size:
-        return False
+        return 0
     hu = hu[max(int(bright_rows[0]) - reach, 0) : int(bright_rows[-1]) + reach + 1]
     bright, dark = hu >= top_hu - _NEAR_ENDS_HU, hu <= _bottom(top_hu)
     if not (bright[:, 1:] & dark[:, :-1]).any() and not (bright[:, :-1] & dark[:, 1:]).any():
-        return False
+        return 0
     rows, columns = np.nonzero(dark & ndimage.binary_dilation(bright))
     rim = hu >= max(top_hu - _RIM_HU, 200.0)
     enclosed = 0
@@ -175,4 +180,4 @@ def _has_fall(hu: Plane, top_hu: float, reach: int) -> bool:
         beside = rim[row, max(column - reach, 0) : column], rim[row, column + 1 : column + 1 + reach]
         along = rim[max(row - reach, 0) : row, column], rim[row + 1 : row + 1 + reach, column]
         enclosed += all(bool(side.any()) for side in (*beside, *along))
-    return enclosed >= _LEAST_PIXELS
+    return enclosed

@@ -117,9 +117,9 @@ def test_the_counts_say_how_many_are_known_by_study(write, other_heads, study, t
     write("SECRET-7", other_heads[2:3])
     open_study = study.model_copy(update={"privacy": study.privacy.model_copy(update={"minimum_cases": 1})})
     findings = examine(tmp_path / "archive", open_study, tmp_path / "state", workers=1)
-    counts = cohort_counts(findings, [case.load().facts for case in findings.cases])
+    counts = cohort_counts(findings, [case.load().facts for case in findings.cases], {})
     assert (counts.flow.used, counts.known_by_study) == (3, 2)
-    hidden = cohort_counts(examine(tmp_path / "archive", study, tmp_path / "state", workers=1), [])
+    hidden = cohort_counts(examine(tmp_path / "archive", study, tmp_path / "state", workers=1), [], {})
     assert hidden.known_by_study == f"<{study.privacy.minimum_cases}"
 
 
