@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from client.archive import VerdictCode
-from tests.fuzz.draws import DRAWN, Draw, campaign
+from tests.fuzz.draws import DRAWN, REASONS, STRAYS, Draw, campaign
 
 FEW = 24
 
@@ -21,6 +21,13 @@ def test_equal_seeds_give_equal_draws(seed: int) -> None:
     assert str(Draw(seed)) == str(Draw(seed))
 
 
-def test_every_fault_that_has_a_verdict_is_drawn() -> None:
-    drawn = {Draw(seed).fault for seed in range(400)}
-    assert {fault.name for fault in drawn if fault is not None} == set(DRAWN)
+def test_every_fault_is_drawn_alone_and_with_others_and_strays_beside_harm() -> None:
+    drawn = [Draw(seed) for seed in range(600)]
+    assert {draw.faults[0].name for draw in drawn if len(draw.faults) == 1} == set(DRAWN)
+    assert {fault.name for draw in drawn if len(draw.faults) == 2 for fault in draw.faults} == set(DRAWN)
+    assert {len(draw.faults) for draw in drawn} == {0, 1, 2}
+    assert any(draw.faults[-1].name in STRAYS and draw.faults[0].name in REASONS for draw in drawn if draw.faults)
+
+
+def test_strays_are_added_to_slices_that_are_spoilt_already() -> None:
+    assert min(DRAWN.index(name) for name in STRAYS) > max(DRAWN.index(name) for name in REASONS)
