@@ -60,6 +60,8 @@ HARMLESS = (
 # What happens to a series happens in this order: strays are added to slices that are spoilt already.
 DRAWN = tuple(name for name in FAULTS if name in (*REASONS, *HARMLESS))
 SOUND_SHARE, TWO_FAULTS_SHARE = 0.15, 0.35
+# Half a turn and a mirror image from front to back are one from left to right, which nobody can tell.
+UNTOLD = {"face-behind", "mirrored"}
 # Styles of a tilted gantry record a lean of their own, which these faults would only add to.
 UPRIGHT = tuple(name for name, style in STYLES.items() if style.gantry_tilt_deg == 0)
 _LEANING = {"tilt-in-tag-alone", "tilt-of-wrong-sign", "tilt-corrected", "on-its-side"}
@@ -79,7 +81,8 @@ class Draw:
         share = rng.uniform()
         count = 0 if share < SOUND_SHARE else 2 if share > 1 - TWO_FAULTS_SHARE else 1
         places = sorted(rng.choice(len(DRAWN), count, replace=False).tolist())
-        return tuple(FAULTS[DRAWN[place]] for place in places)
+        faults = tuple(FAULTS[DRAWN[place]] for place in places)
+        return faults[:1] if {fault.name for fault in faults} == UNTOLD else faults
 
     @property
     def name(self) -> str:

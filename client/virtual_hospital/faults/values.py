@@ -48,7 +48,7 @@ def _metal_wrapped(slices: Slices) -> Slices:
     for image in slices:
         stored = np.maximum(hu_of(image) + 1024, 0) % _TWELVE_BITS
         store_bits(image, stored, bits=12, signed=False, intercept=-1024)
-        del image.PixelPaddingValue
+        image.pop("PixelPaddingValue", None)
     return slices
 
 
@@ -87,14 +87,14 @@ def _noisy_air(slices: Slices) -> Slices:
         hu = np.maximum(hu_of(image), _AIR_HU)
         noise = np.where(hu < -900, rng.normal(0.0, NOISE_HU, hu.shape), 0.0)
         store_bits(image, np.rint(hu + noise) + 8192, bits=16, signed=False, intercept=-8192)
-        del image.PixelPaddingValue
+        image.pop("PixelPaddingValue", None)
     return slices
 
 
 def _offset_lost(slices: Slices) -> Slices:
     for image in slices:
         store_bits(image, np.clip(hu_of(image), -1024, 3071) + 1024, bits=16, signed=True, intercept=0)
-        del image.PixelPaddingValue
+        image.pop("PixelPaddingValue", None)
     return slices
 
 
