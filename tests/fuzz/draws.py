@@ -58,7 +58,7 @@ HARMLESS = (
     *STRAYS,
 )
 # What happens to a series happens in this order: strays are added to slices that are spoilt already.
-DRAWN = tuple(name for name in FAULTS if name in (*REASONS, *HARMLESS))
+DRAWN = (*(name for name in FAULTS if name in (*REASONS, *HARMLESS) and name not in STRAYS), *STRAYS)
 SOUND_SHARE, TWO_FAULTS_SHARE = 0.15, 0.35
 # Half a turn and a mirror image from front to back are one from left to right, which nobody can tell.
 UNTOLD = {"face-behind", "mirrored"}
@@ -152,14 +152,19 @@ def _marked(head_hu: NDArray[np.int16], grid: Grid) -> NDArray[np.int16]:
 
 
 def _all(faults: tuple[Fault, ...]) -> Fault | None:
-    """Several faults as one, each on top of those before it."""
+    """Several faults as one, each on top of those before it; strays are made of slices, never of other strays."""
     if not faults:
         return None
 
     def change(slices: list[Dataset]) -> list[Dataset]:
+        strays: list[Dataset] = []
         for fault in faults:
-            slices = fault.change(slices)
-        return slices
+            changed = fault.change(slices)
+            if fault.name in STRAYS:
+                strays += [image for image in changed if not any(image is one for one in slices)]
+            else:
+                slices = changed
+        return [*slices, *strays]
 
     return Fault("all", "several", all(fault.harmless for fault in faults), change)
 

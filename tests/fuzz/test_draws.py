@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from client.archive import VerdictCode
@@ -29,5 +31,8 @@ def test_every_fault_is_drawn_alone_and_with_others_and_strays_beside_harm() -> 
     assert any(draw.faults[-1].name in STRAYS and draw.faults[0].name in REASONS for draw in drawn if draw.faults)
 
 
-def test_strays_are_added_to_slices_that_are_spoilt_already() -> None:
-    assert min(DRAWN.index(name) for name in STRAYS) > max(DRAWN.index(name) for name in REASONS)
+@pytest.mark.parametrize(("first", "second"), itertools.combinations(STRAYS, 2))
+def test_any_two_kinds_of_strays_beside_a_stack_leave_the_head_as_it_is(first: str, second: str) -> None:
+    seed = next(seed for seed in itertools.count() if {fault.name for fault in Draw(seed).faults} == {first, second})
+    finding = Draw(seed).look()
+    assert (finding.verdict, finding.problem) == (VerdictCode.ACCEPTED, "")
