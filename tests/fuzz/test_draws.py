@@ -31,7 +31,7 @@ def test_every_fault_is_drawn_alone_and_with_others_and_strays_beside_harm() -> 
     assert any(draw.faults[-1].name in STRAYS and draw.faults[0].name in REASONS for draw in drawn if draw.faults)
 
 
-@pytest.mark.parametrize(("first", "second"), itertools.combinations(STRAYS, 2))
+@pytest.mark.parametrize(("first", "second"), list(itertools.combinations(STRAYS, 2)))
 def test_any_two_kinds_of_strays_beside_a_stack_leave_the_head_as_it_is(first: str, second: str) -> None:
     seed = next(seed for seed in itertools.count() if {fault.name for fault in Draw(seed).faults} == {first, second})
     finding = Draw(seed).look()
