@@ -67,6 +67,7 @@ def write_cohort_page(path: Path, findings: Findings, cases: Sequence[Case], tab
             exclusions=list(_exclusions(findings)),
             set_aside=[(count, SET_ASIDE[why]) for why, count in findings.set_aside.items()],
             by_study=findings.by_study,
+            together=[len(group) for group in findings.alike()],
             verdicts=sorted(findings.verdicts, key=lambda verdict: (verdict.code.value, verdict.series)),
             provenance=cases[0].provenance if cases else Provenance(),
             bars=scanner_bars(facts),

@@ -164,7 +164,10 @@ def _table(findings: Findings, narrow: int) -> Table:
         table.add_row("", f"  set aside in series used: {count} images {SET_ASIDE[why]}")
     table.add_row(f"[bold]{flow.used}[/bold]", f"used; the study needs {findings.study.cohort.minimum_cases}")
     if findings.by_study:
-        table.add_row(str(findings.by_study), "  of them known by their study", "restore the patients' identifiers")
+        what = "  of them known by their study, by which they are split"
+        table.add_row(str(findings.by_study), what, "restore the patients' identifiers")
+    if together := sum(map(len, findings.alike())):
+        table.add_row(str(together), "    of these may show one head with another: kept on one side")
     if narrow:
         table.add_row(str(narrow), "  of them passed narrowly", "look at them on the page")
     return table

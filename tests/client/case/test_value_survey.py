@@ -144,3 +144,40 @@ def test_blurred_metal_that_wraps_falls_from_the_top_of_the_range(lowest, metal_
         for plane in (rng.normal(40, 5, metal.shape), values, values):
             survey.take(np.rint(plane).astype(np.int16), np.rint(plane).astype(np.float32), None)
         assert (survey.wrapped_share >= 1) is expected
+
+
+@pytest.mark.parametrize("pixel_mm", [0.5, 1.0, 2.0])
+def test_metal_as_wide_as_an_implant_that_wraps_is_told_and_the_same_cut_off_is_none(pixel_mm):
+    """Titanium of 12 mm in dense bone, blurred by 0.6 mm; cut off at any height, with a dark streak through it."""
+    size = round(100 / pixel_mm)
+    y, x = (np.mgrid[:size, :size] - (size - 1) / 2) * pixel_mm
+    away = np.hypot(y, x)
+    share = ndimage.gaussian_filter(np.clip((6 - away) / pixel_mm + 0.5, 0, 1), 0.6 / pixel_mm)
+    rng = np.random.default_rng(5)
+    bone = np.where(away < 12, 1500.0, 40.0) + rng.normal(0, 4, away.shape)
+    hu = bone + share * (7200 * rng.normal(1, 0.02, away.shape) - bone)
+    streaked = np.where((np.abs(x - y) < 1.5) & (away < 20), hu - 2500 - share * 5000, hu)
+    for values, expected in (
+        (wrapped(hu, -1024), True),
+        (np.clip(hu, -1024, 3071), False),
+        (np.clip(streaked, -1024, 3071), False),
+        (np.clip(streaked, -1024, 2976), False),
+    ):
+        survey = ValueSurvey(pixel_mm)
+        for plane in (bone, values, values, values, bone):
+            survey.take(np.rint(plane).astype(np.int16), np.rint(plane).astype(np.float32), None)
+        assert (survey.wrapped_share >= 1) is expected
+
+
+@pytest.mark.parametrize("metal_hu", [-796, 1000, 500])
+def test_a_small_plateau_is_told_whichever_rows_it_covers(metal_hu):
+    """Metal of one value, 6 mm wide in one slice of pixels of 0.5 mm: the extended scale is cut off before it wraps."""
+    rng = np.random.default_rng(1)
+    for row in range(40, 44):
+        hu = rng.normal(40, 5, (512, 512))
+        hu[row - 4 : row + 16, 40:60] = rng.normal(1500, 5, (20, 20))
+        hu[row : row + 12, 44:56] = metal_hu
+        survey = ValueSurvey(0.5)
+        for plane in (rng.normal(40, 5, hu.shape), hu):
+            survey.take(np.rint(plane).astype(np.int16), np.rint(plane).astype(np.float32), None)
+        assert survey.wrapped_share >= 1
