@@ -50,8 +50,9 @@ bench-projection: $(if $(QUICK),$(READY),$(BENCH_READY))  ## The projector besid
 bench-cohort: $(if $(QUICK),$(READY),$(BENCH_READY))  ## Archive to cases beside pydicom, MONAI and SimpleITK, ten minutes, QUICK=1 one; CT=FOLDER adds a real head.
 	$(BENCH_BIN)/python -m benchmarks.cohort $(if $(CT),--ct $(CT)) $(if $(QUICK),--quick)
 
-fuzz: $(READY)  ## N=50000 mutated DICOM files, SECONDS= to stop sooner; CT=FOLDER adds real bad inputs as seeds.
+fuzz: $(READY)  ## N=50000 mutated DICOM files, DRAWS=200 drawn heads with their faults, SECONDS= to stop each sooner; CT=FOLDER adds real bad inputs as seeds.
 	$(BIN)/python -m tests.fuzz $(if $(N),--cases $(N)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(CT),--ct $(CT))
+	$(BIN)/python -m tests.fuzz.draws $(if $(DRAWS),--draws $(DRAWS)) $(if $(SECONDS),--seconds $(SECONDS))
 
 bench-quality: $(READY)  ## Networks and baselines on unseen real heads; BUDGET=seconds, SEEDS=count, QUICK=1, CT=FOLDER.
 	$(BIN)/python -m benchmarks.quality --ct $(or $(CT),../shared/data/ct) $(if $(BUDGET),--budget $(BUDGET)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(QUICK),--quick)

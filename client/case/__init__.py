@@ -4,20 +4,26 @@ from client.case.acceptance import LARGEST_CUT_SHARE, judge_alignment, judge_sca
 from client.case.alignment import align
 from client.case.body import Body, find_body
 from client.case.case import FORMAT, Case, CaseFacts
+from client.case.case_limits import Limit, limits_of
 from client.case.construction import Recipe, construct_case
 from client.case.decoding import AIR_HU, SliceStack, UnreadablePixels, averaged, decode_stack, stack_of_hu
 from client.case.drr import add_noise, drr_pair
+from client.case.placement import FAR_OFF_RESIDUAL_HU
 from client.case.provenance import Provenance, Step
+from client.case.stack_geometry import SUSPICIOUS_STEP_MM
 from client.case.template import template_sha256
 from client.case.volume import Pose, resample
 
 __all__ = [
     "AIR_HU",
+    "FAR_OFF_RESIDUAL_HU",
     "FORMAT",
     "LARGEST_CUT_SHARE",
+    "SUSPICIOUS_STEP_MM",
     "Body",
     "Case",
     "CaseFacts",
+    "Limit",
     "Pose",
     "Provenance",
     "Recipe",
@@ -33,6 +39,7 @@ __all__ = [
     "find_body",
     "judge_alignment",
     "judge_scale",
+    "limits_of",
     "resample",
     "stack_of_hu",
     "template_sha256",

@@ -10,6 +10,7 @@ LARGEST_CUT_SHARE = 0.2
 
 AIR_LOW_HU = (-1150.0, -800.0)
 DENSE_HIGH_HU = 100.0
+WRAPPED_SHARE = 1.0
 SKULL_SHARE = 0.7
 BRAIN_SEEN_SHARE = 0.9
 BRAIN_LIKE_SHARE = 0.7
@@ -27,7 +28,7 @@ def judge_scale(stack: SliceStack) -> VerdictCode:
     air = AIR_LOW_HU[0] <= stack.raw_low_hu <= AIR_LOW_HU[1]
     if not air or stack.raw_high_hu <= DENSE_HIGH_HU:
         return VerdictCode.HU_IMPLAUSIBLE
-    return VerdictCode.VALUES_WRAPPED if stack.wrapped else VerdictCode.ACCEPTED
+    return VerdictCode.VALUES_WRAPPED if stack.wrapped_share >= WRAPPED_SHARE else VerdictCode.ACCEPTED
 
 
 def judge_alignment(alignment: Alignment, cut_share: float = 0.0) -> VerdictCode:

@@ -16,7 +16,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from client.case.decoding import SliceStack
-from client.case.orientation import START_PITCHES_DEG, best_rival, likely_starts, margin
+from client.case.orientation import START_PITCHES_DEG, contested, likely_starts
 from client.case.rigid_fit import Array, Fit, Surroundings, Target, leaning, measured, refined, sampled, start_at
 from client.case.template import TemplateLevel, template_levels
 from client.case.volume import Pose
@@ -84,29 +84,23 @@ def align(stack: SliceStack, brain_guesses_mm: Sequence[Array]) -> Alignment:
     coarse, fine = template_levels()
     around = Surroundings.of(stack, np.mean(brain_guesses_mm, axis=0))
     first, last = around.at(coarse.voxel_mm), around.at(fine.voxel_mm)
-    recorded, *others = likely_starts(around, coarse)
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
 
         def each(step: Callable[[Fit], Fit], fits: Sequence[Fit]) -> list[Fit]:
             return list(pool.map(step, fits))
 
-        starts = list(_starts(brain_guesses_mm, coarse))
-        begun = each(lambda fit: refined(fit, first, coarse, FIRST_ITERATIONS), starts)
+        begun = each(lambda fit: refined(fit, first, coarse, FIRST_ITERATIONS), list(_starts(brain_guesses_mm, coarse)))
         promising = sorted(begun, key=lambda fit: fit.cost)[:KEPT_STARTS]
         best = min(each(lambda fit: refined(fit, first, coarse, START_ITERATIONS), promising), key=lambda fit: fit.cost)
         best = refined(best, first, coarse, ITERATIONS[0])
-        rival = best_rival(others, first, coarse, each)
-    if margin(best, rival) < LEAST_MARGIN:
-        # A search that went astray is not held against the record.
-        again = refined(recorded, first, coarse, ITERATIONS[0])
-        best = again if margin(again, rival) >= LEAST_MARGIN else best
-    won_by, turned = margin(best, rival), None
-    if won_by < LEAST_MARGIN:
-        rival = refined(rival, first, coarse, ITERATIONS[0])
+        contest = contested(best, likely_starts(around, coarse), first, coarse, each)
+    turned = None
+    if contest.margin < LEAST_MARGIN:
+        rival = refined(contest.rival, first, coarse, ITERATIONS[0])
         turned = _described(refined(rival, last, fine, ITERATIONS[1]), last, fine)
-    best = refined(best, last, fine, ITERATIONS[1])
+    best = refined(contest.recorded, last, fine, ITERATIONS[1])
     shear, unsheared_share = _shear(best, first, coarse)
-    found = _described(best, last, fine, won_by, turned)
+    found = _described(best, last, fine, contest.margin, turned)
     return replace(found, shear=shear, unsheared_share=unsheared_share)
 
 
@@ -132,7 +126,7 @@ def _starts(brain_guesses_mm: Sequence[Array], level: TemplateLevel) -> Iterator
 
 
 def _described(
-    fit: Fit, target: Target, level: TemplateLevel, won_by: float = math.inf, turned: Alignment | None = None
+    fit: Fit, target: Target, level: TemplateLevel, margin: float = math.inf, turned: Alignment | None = None
 ) -> Alignment:
     values = sampled(target, fit, level)
     scanned = values[4] > 0.5
@@ -146,6 +140,6 @@ def _described(
         brain_like_share=float(((brain >= BRAIN_HU[0]) & (brain <= BRAIN_HU[1])).mean()) if brain.size else 0.0,
         brain_median_hu=float(np.median(brain)) if brain.size else math.nan,
         skull_share=float((vault > BONE_HU).mean()) if vault.size else 0.0,
-        orientation_margin=won_by,
+        orientation_margin=margin,
         turned=turned,
     )

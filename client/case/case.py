@@ -35,15 +35,22 @@ class CaseFacts(BaseModel):
         pixel_mm: pixel spacing in the slices.
         coverage_mm: scanned length.
         tilt_deg: slices from axial, positive where the front is higher.
+        stated_tilt_deg: size of the gantry's tilt as slices state it apart from their orientation, 0 if they do not.
         pitch_deg: extension of the head against the template, positive where the chin is up.
         turn_deg: angle between the head and the template about any axis.
         residual_hu: root mean square difference to the template after alignment, in the alignment's HU window.
         orientation_margin: by which share more the best other axis orientation leaves unexplained than the recorded.
+        skull_share: share of the template's scanned vault near which the patient has bone.
         brain_seen_share: share of the template's brain that was scanned.
+        brain_like_share: share of that in which the patient shows brain too.
         cut_share: share of the head's slices in which it is cut by the field of view.
         shear_deg, slant_deg: lean of the stack to the back and to the left that the template does not explain.
-        step_mm: greatest shift of a slice against its neighbour that nothing explains.
-        air_hu: 1st percentile of the values as rescaled.
+        step_back_mm, step_left_mm: greatest shift of a slice against its neighbour that nothing explains, either way
+            along columns and along rows.
+        unseen_share: share of the steps over 1 mm that positions record which the images do not show.
+        alternation: how unlike neighbouring slices are against the next but one, 0 if not looked at.
+        wrapped_share: how much there is of what values beyond the stored bits leave; from 1 on they wrapped around.
+        air_hu: median of the lowest quarter of the range of values, as rescaled.
         brain_median_hu: median where the template has its brain.
         bone_hu: 95th percentile of what exceeds 300 HU above the skull base, on the study's fine grid.
     """
@@ -58,15 +65,22 @@ class CaseFacts(BaseModel):
     pixel_mm: Finite
     coverage_mm: Finite
     tilt_deg: Finite
+    stated_tilt_deg: Finite
     pitch_deg: Finite
     turn_deg: Finite
     residual_hu: Finite
     orientation_margin: Finite
+    skull_share: Finite
     brain_seen_share: Finite
+    brain_like_share: Finite
     cut_share: Finite
     shear_deg: Finite
     slant_deg: Finite
-    step_mm: Finite
+    step_back_mm: Finite
+    step_left_mm: Finite
+    unseen_share: Finite
+    alternation: Finite
+    wrapped_share: Finite
     air_hu: Finite
     brain_median_hu: Finite
     bone_hu: Finite

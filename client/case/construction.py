@@ -16,9 +16,9 @@ from client.case.body import Body, find_body
 from client.case.case import Case, CaseFacts
 from client.case.decoding import SliceStack, UnreadablePixels, Volume, averaged, block_mean, decode_stack
 from client.case.drr import drr_pair
-from client.case.interleaving import alternates
+from client.case.interleaving import MOST_UNLIKE, alternation
 from client.case.native_drr import native_drr_pair
-from client.case.placement import judge_placement
+from client.case.placement import judge_placement, stated_tilt_deg
 from client.case.provenance import Provenance, Step
 from client.case.stack_geometry import StackGeometry, stack_geometry
 from client.case.twins import are_copies
@@ -58,7 +58,8 @@ def construct_case(plan: Plan, patient: str, recipe: Recipe) -> Case | VerdictCo
     """
     if not are_copies(plan):
         return plan.refuted
-    if alternates(plan):
+    unlike = alternation(plan)
+    if unlike > MOST_UNLIKE:
         return VerdictCode.INTERLEAVED_SCANS
     fine = fine_grid(recipe.grid)
     body = _body(plan, fine.voxel_mm if recipe.radiograph.resolution == "grid" else None)
@@ -82,7 +83,7 @@ def construct_case(plan: Plan, patient: str, recipe: Recipe) -> Case | VerdictCo
         patient,
         target_volume(volume, recipe.grid),
         integrals,
-        _facts(plan, body, alignment, geometry, _bone_hu(volume)),
+        _facts(plan, unlike, body, alignment, geometry, _bone_hu(volume)),
         Provenance(steps=_steps(plan, body, stack, alignment, recipe)),
     )
 
@@ -123,8 +124,10 @@ def _bone_hu(volume_hu: Volume) -> float:
     return float(np.percentile(bone, 95)) if bone.size else 0.0
 
 
-def _facts(plan: Plan, body: Body, alignment: Alignment, geometry: StackGeometry, bone_hu: float) -> CaseFacts:
-    first = plan.slices[0]
+def _facts(
+    plan: Plan, unlike: float, body: Body, alignment: Alignment, geometry: StackGeometry, bone_hu: float
+) -> CaseFacts:
+    first, (step_back_mm, step_left_mm) = plan.slices[0], geometry.step_mm
     return CaseFacts(
         manufacturer=first.manufacturer,
         kvp=first.kvp,
@@ -135,15 +138,22 @@ def _facts(plan: Plan, body: Body, alignment: Alignment, geometry: StackGeometry
         pixel_mm=round(sum(first.pixel_spacing_mm) / 2, 4),
         coverage_mm=round(plan.coverage_mm, 2),
         tilt_deg=round(plan.tilt_deg, 2),
+        stated_tilt_deg=round(stated_tilt_deg(plan), 2),
         pitch_deg=round(alignment.pitch_deg, 2),
         turn_deg=round(alignment.turn_deg, 2),
         residual_hu=round(alignment.residual_hu, 1),
         orientation_margin=round(alignment.orientation_margin, 3),
+        skull_share=round(alignment.skull_share, 3),
         brain_seen_share=round(alignment.brain_seen_share, 3),
+        brain_like_share=round(alignment.brain_like_share, 3),
         cut_share=round(body.cut_share, 3),
         shear_deg=round(geometry.shear_deg, 2),
         slant_deg=round(geometry.slant_deg, 2),
-        step_mm=round(max(geometry.step_mm), 2),
+        step_back_mm=round(step_back_mm, 2),
+        step_left_mm=round(step_left_mm, 2),
+        unseen_share=round(geometry.unseen_share, 3),
+        alternation=round(unlike, 3),
+        wrapped_share=round(body.stack.wrapped_share, 3),
         air_hu=round(body.stack.raw_low_hu, 1),
         brain_median_hu=round(alignment.brain_median_hu, 1),
         bone_hu=round(bone_hu, 1),

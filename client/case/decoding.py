@@ -36,7 +36,7 @@ class SliceStack:
         raw_low_hu, raw_high_hu: air, as the median of the lowest quarter of the range of values, and their 99.9th
             percentile, as rescaled, padding left out.
         unscanned: (row, column) of the whole image at any resolution, padding in every slice; None where none is.
-        wrapped: whether values beyond the stored bits came out as others.
+        wrapped_share: how much there is of what values beyond the stored bits leave; from 1 on they wrapped around.
     """
 
     hu: Volume
@@ -46,7 +46,7 @@ class SliceStack:
     raw_low_hu: float
     raw_high_hu: float
     unscanned: Mask | None = None
-    wrapped: bool = False
+    wrapped_share: float = 0.0
 
     @property
     def normal(self) -> NDArray[np.float64]:
@@ -92,7 +92,7 @@ def decode_stack(slices: Sequence[SliceHeader], fine_mm: float | None, reader: R
     with closing(_decoded(slices, reader or shared_reader(), survey)) as decoded:
         planes = (plane for plane, _ in decoded)
         content = _block_means(planes, (first.rows, first.columns), origins, row_mm, column_mm, blocks)
-    return SliceStack(*content, *survey.range_hu, survey.unscanned, survey.wrapped)
+    return SliceStack(*content, *survey.range_hu, survey.unscanned, survey.wrapped_share)
 
 
 def stack_of_hu(volume_hu: Volume, origins_mm: Vectors, row_mm: Vectors, column_mm: Vectors) -> SliceStack:
@@ -106,7 +106,8 @@ def stack_of_hu(volume_hu: Volume, origins_mm: Vectors, row_mm: Vectors, column_
     for plane in volume_hu:
         stored = plane.copy()
         _freed(plane, stored, padded(stored), survey)
-    return SliceStack(volume_hu, origins_mm, row_mm, column_mm, *survey.range_hu, survey.unscanned, survey.wrapped)
+    found = *survey.range_hu, survey.unscanned, survey.wrapped_share
+    return SliceStack(volume_hu, origins_mm, row_mm, column_mm, *found)
 
 
 def averaged(stack: SliceStack, fine_mm: float) -> SliceStack:
@@ -125,7 +126,7 @@ def averaged(stack: SliceStack, fine_mm: float) -> SliceStack:
         return stack
     _, rows, columns = stack.hu.shape
     content = _block_means(stack.hu, (rows, columns), stack.origins_mm, stack.row_mm, stack.column_mm, blocks)
-    return SliceStack(*content, stack.raw_low_hu, stack.raw_high_hu, stack.unscanned, stack.wrapped)
+    return SliceStack(*content, stack.raw_low_hu, stack.raw_high_hu, stack.unscanned, stack.wrapped_share)
 
 
 def decode_slice(header: SliceHeader, reader: Reader | None = None) -> tuple[Volume, tuple[float, float]]:

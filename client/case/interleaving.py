@@ -1,4 +1,4 @@
-"""Whether slices alternate between two scans: then each is more like the one after the next than like the next.
+"""How much slices alternate between two scans: then each is more like the one after the next than like the next.
 
 Headers part what they tell apart; this is for stacks of which they tell nothing. Seen, as the median over the stack:
 real and virtual heads 0.5 to 0.7; two heads, or one that moved by a pixel, 1.1 and more.
@@ -25,8 +25,10 @@ _BLOCK: Final = 4
 _CLIPPED_HU: Final = (-200.0, 1000.0)
 
 
-def alternates(plan: Plan, reader: Reader | None = None) -> bool:
-    """Whether slices of a plan are alternately of two scans, by a few triples of neighbours where that is possible.
+def alternation(plan: Plan, reader: Reader | None = None) -> float:
+    """How unlike neighbours are against the next but one, by a few triples; 0 where slices leave no room for a scan.
+
+    Beyond ``MOST_UNLIKE`` slices of a plan are alternately of two scans.
 
     Args:
         plan: slices along the normal.
@@ -34,7 +36,7 @@ def alternates(plan: Plan, reader: Reader | None = None) -> bool:
     """
     thickness = [header.thickness_mm for header in plan.slices]
     if all(known is not None and known < THICK_FOR_STEP * plan.spacing_mm for known in thickness):
-        return False
+        return 0.0
     last = len(plan.slices) - 3
     starts = sorted({round(last * share) for share in np.linspace(_ENDS_SHARE, 1 - _ENDS_SHARE, _PLACES)})
     slices = [plan.slices[start + offset] for start in starts for offset in range(3)]
@@ -44,10 +46,10 @@ def alternates(plan: Plan, reader: Reader | None = None) -> bool:
         for header, stored in zip(slices, frames, strict=True):
             if isinstance(stored, Fault) or header.slope is None or header.intercept is None:
                 # Whoever decodes the stack finds it again, and says so.
-                return False
+                return 0.0
             planes.append(_coarse(stored * header.slope + header.intercept))
     unlike = [_unlike(planes[index : index + 3]) for index in range(0, len(planes), 3)]
-    return float(np.median(unlike)) > MOST_UNLIKE
+    return float(np.median(unlike))
 
 
 def _coarse(hu: NDArray[Any]) -> NDArray[np.float64]:

@@ -24,12 +24,31 @@ START_PITCHES_DEG = (0.0, -20.0, 20.0)
 # By their places alone, then after a few steps, only the most promising orientations go on.
 PROMISING, FIRST_ITERATIONS = 9, 2
 KEPT, LAST_ITERATIONS = 3, 6
+THINNED, THINNED_ITERATIONS = 4, 3
+LONG_ITERATIONS = 10
+# A narrower first look might have left the winner early.
+NARROW_MARGIN = 0.15
+AS_SCANNED = 0.9
 _BLOCK = 5
 _CELLS = 21
 _MIDDLE = _CELLS // 2
 _SCREEN_UNSCANNED_HU = 200.0
 
 Refine = Callable[[Callable[[Fit], Fit], Sequence[Fit]], list[Fit]]
+
+
+@final
+@dataclass(frozen=True)
+class Contest:
+    """The best fits found in the recorded orientation and in any other."""
+
+    recorded: Fit
+    rival: Fit
+
+    @property
+    def margin(self) -> float:
+        """By which share more the rival leaves unexplained; below 0 it explains the head better."""
+        return unexplained(self.rival) / unexplained(self.recorded) - 1.0
 
 
 @final
@@ -60,39 +79,53 @@ def axis_frames() -> list[Array]:
 
 
 def likely_starts(around: Surroundings, level: TemplateLevel) -> list[Fit]:
-    """One start for each axis orientation, the recorded one first, then the likeliest.
+    """A start for each axis orientation and pitch, the likeliest first.
 
-    Every place and three pitches are tried at 15 mm by correlation: the squared difference to a template that is moved
-    about is a sum of three correlations.
+    Every place is tried at 15 mm by correlation: the squared difference to a template that is moved about is a sum of
+    three correlations.
     """
-    scanned, seen_hu, seen_squared = _cells(around)
-    transforms = np.stack([fft.rfftn(part) for part in (scanned, seen_hu, seen_squared)])
-    found: dict[bytes, tuple[float, Fit]] = {}
+    transforms = np.stack([fft.rfftn(part) for part in _cells(around)])
+    found = []
     for supposed in _suppositions():
         misfit = fft.irfftn((supposed.spectra * transforms).sum(axis=0), s=(_CELLS,) * 3)
         best = int(misfit.argmin())
-        cost, known = float(misfit.ravel()[best]), found.get(supposed.frame.tobytes())
-        if known is None or cost < known[0]:
-            moved = np.array(np.unravel_index(best, misfit.shape))[::-1]
-            cell = (moved + _MIDDLE) % _CELLS
-            place = around.origin_mm + (cell * _BLOCK + (_BLOCK - 1) / 2) * SAMPLING_MM
-            found[supposed.frame.tobytes()] = cost, start_at(place, supposed.pitch_deg, level, supposed.frame)
-    recorded = found.pop(np.eye(3).tobytes())
-    return [recorded[1], *(fit for _, fit in sorted(found.values(), key=lambda pair: pair[0]))]
+        moved = np.array(np.unravel_index(best, misfit.shape))[::-1]
+        cell = (moved + _MIDDLE) % _CELLS
+        place_mm = around.origin_mm + (cell * _BLOCK + (_BLOCK - 1) / 2) * SAMPLING_MM
+        start = start_at(place_mm, supposed.pitch_deg, level, supposed.frame)
+        found.append((float(misfit.ravel()[best]), start))
+    return [start for _, start in sorted(found, key=lambda pair: pair[0])]
 
 
-def best_rival(others: Sequence[Fit], target: Target, level: TemplateLevel, each: Refine) -> Fit:
-    """The best fit among orientations other than the recorded one, each refined a little, the worst left early.
+def contested(recorded: Fit, likely: Sequence[Fit], target: Target, level: TemplateLevel, each: Refine) -> Contest:
+    """The recorded orientation against the others: a few likely ones refined a little and, if that is narrow, all.
 
     Args:
-        others: starts, the likeliest first.
+        recorded: the refined fit in the recorded orientation.
+        likely: starts in all orientations, the likeliest first.
         target: the patient.
         level: the template at the target's voxel size.
         each: applies a refinement to every fit.
     """
-    begun = each(lambda fit: refined(fit, target, level, FIRST_ITERATIONS), others[:PROMISING])
-    kept = sorted(begun, key=unexplained)[:KEPT]
-    return min(each(lambda fit: refined(fit, target, level, LAST_ITERATIONS), kept), key=unexplained)
+    others = [start for start in likely if not is_recorded(start)]
+    coarsely, finely = (level, FIRST_ITERATIONS), (level, LAST_ITERATIONS)
+    likeliest: dict[bytes, Fit] = {}
+    for start in others:
+        likeliest.setdefault(start.frame.tobytes(), start)
+    rival = _best_of(list(likeliest.values())[:PROMISING], coarsely, finely, target, each)
+    first = Contest(recorded, rival)
+    if first.margin >= NARROW_MARGIN:
+        return first
+    rivals = [rival, _best_of(others, (level.thinned(THINNED), THINNED_ITERATIONS), finely, target, each)]
+    # A search that went astray is not held against the record, unless it ends beside the scan.
+    fits = each(lambda fit: refined(fit, target, level, LONG_ITERATIONS), [fit for fit in likely if is_recorded(fit)])
+    within = [fit for fit in fits if fit.scanned_share >= AS_SCANNED * recorded.scanned_share]
+    return Contest(min([recorded, *within], key=unexplained), min(rivals, key=unexplained))
+
+
+def is_recorded(fit: Fit) -> bool:
+    """Whether a fit supposes the recorded orientation."""
+    return bool(np.trace(fit.frame) > 2.5)
 
 
 def unexplained(fit: Fit) -> float:
@@ -100,9 +133,17 @@ def unexplained(fit: Fit) -> float:
     return fit.cost - fit.size_cost
 
 
-def margin(recorded: Fit, rival: Fit) -> float:
-    """By which share more the best other orientation leaves unexplained; below 0 it explains the head better."""
-    return unexplained(rival) / unexplained(recorded) - 1.0
+def _best_of(
+    starts: Sequence[Fit],
+    first: tuple[TemplateLevel, int],
+    last: tuple[TemplateLevel, int],
+    target: Target,
+    each: Refine,
+) -> Fit:
+    """The best fit, all refined over a level in a number of steps, then the few best of them."""
+    begun = each(lambda fit: refined(fit, target, *first), starts)
+    kept = sorted(begun, key=unexplained)[:KEPT]
+    return min(each(lambda fit: refined(fit, target, *last), kept), key=unexplained)
 
 
 def _cells(around: Surroundings) -> tuple[Volume, Volume, Volume]:

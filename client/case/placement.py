@@ -13,7 +13,7 @@ from client.archive import Plan, VerdictCode
 from client.case.acceptance import LARGEST_RESIDUAL_HU, judge_alignment
 from client.case.alignment import Alignment, align
 from client.case.decoding import SliceStack
-from client.case.stack_geometry import LEAST_RECORDED_STEP_MM, StackGeometry
+from client.case.stack_geometry import StackGeometry
 
 # A shear of the whole head beyond this is none that anatomy has; where a tilt is stated, half of it decides.
 LARGEST_SHEAR_DEG = 6.0
@@ -69,22 +69,20 @@ def _leans_rather_than_turned(alignment: Alignment) -> bool:
 def _contradiction(
     geometry: StackGeometry, plan: Plan, alignment: Alignment, stack: SliceStack, brain_guesses_mm: Sequence[Array]
 ) -> VerdictCode | None:
-    stated = _stated_tilt_deg(plan)
-    tilted = max(stated, abs(plan.tilt_deg)) > LEAST_TILT_DEG
-    limit = LARGEST_SHEAR_DEG
-    if abs(stated - abs(plan.tilt_deg)) > LEAST_TILT_DEG:
-        limit = min(limit, max(LEAST_SHEAR_DEG, stated / 2))
+    stated = stated_tilt_deg(plan)
+    leaning = contradicted_by_lean(plan.tilt_deg, stated)
+    limit = largest_shear_deg(plan.tilt_deg, stated)
     leans, slants = abs(geometry.shear_deg) > limit, abs(geometry.slant_deg) > LARGEST_SHEAR_DEG
     if (leans or slants) and _is_sheared(alignment, stack, brain_guesses_mm):
         backward = abs(geometry.shear_deg) > abs(geometry.slant_deg)
-        return VerdictCode.TILT_CONTRADICTS if tilted and backward else VerdictCode.POSITIONS_CONTRADICT
+        return leaning if backward else VerdictCode.POSITIONS_CONTRADICT
     if alignment.residual_hu > FAR_OFF_RESIDUAL_HU:
         # So poor a fit may hide a lean that small steps from it do not find.
         slope = math.tan(math.radians(stated if stated > LEAST_TILT_DEG else USUAL_TILT_DEG))
         shares = [_realigned_share((0.0, lean), alignment, stack, brain_guesses_mm) for lean in (slope, -slope)]
         if min(shares) < FAR_OFF_SHARE:
-            return VerdictCode.TILT_CONTRADICTS if tilted else VerdictCode.POSITIONS_CONTRADICT
-    unseen = geometry.recorded_step_mm > LEAST_RECORDED_STEP_MM and geometry.unseen_share > LARGEST_UNSEEN_SHARE
+            return leaning
+    unseen = geometry.unseen_share > LARGEST_UNSEEN_SHARE
     stepped = any(step > largest for step, largest in zip(geometry.step_mm, LARGEST_STEP_MM, strict=True))
     return VerdictCode.POSITIONS_CONTRADICT if unseen or stepped else None
 
@@ -97,7 +95,20 @@ def _tilt_turned(stack: SliceStack) -> SliceStack:
     return replace(stack, row_mm=down, column_mm=across, origins_mm=stack.origins_mm + shift)
 
 
-def _stated_tilt_deg(plan: Plan) -> float:
+def largest_shear_deg(tilt_deg: float, stated_deg: float) -> float:
+    """The shear to the back beyond which slices lean, by the tilt that they record and the size of the stated one."""
+    if abs(stated_deg - abs(tilt_deg)) > LEAST_TILT_DEG:
+        return min(LARGEST_SHEAR_DEG, max(LEAST_SHEAR_DEG, stated_deg / 2))
+    return LARGEST_SHEAR_DEG
+
+
+def contradicted_by_lean(tilt_deg: float, stated_deg: float) -> VerdictCode:
+    """What slices that lean back contradict: their tilt if they tell of any, else their positions."""
+    tilted = max(stated_deg, abs(tilt_deg)) > LEAST_TILT_DEG
+    return VerdictCode.TILT_CONTRADICTS if tilted else VerdictCode.POSITIONS_CONTRADICT
+
+
+def stated_tilt_deg(plan: Plan) -> float:
     """The size of the gantry's tilt as the slices state it: its sign differs among vendors."""
     stated = [abs(header.tilt_deg) for header in plan.slices if header.tilt_deg is not None]
     return float(np.median(stated)) if stated else 0.0

@@ -100,6 +100,7 @@ class Fit:
         cost: squared errors against the patient, and priors, in units of their variances.
         size_cost: the scales' share of the cost.
         residual_hu: root mean square difference to the template where the patient was scanned.
+        scanned_share: share of the template's points where that is.
     """
 
     rotation: Array
@@ -110,6 +111,7 @@ class Fit:
     cost: float = math.inf
     size_cost: float = 0.0
     residual_hu: float = math.inf
+    scanned_share: float = 0.0
 
     @property
     def turn(self) -> Array:
@@ -189,7 +191,7 @@ def _linearised(
     jacobian = np.concatenate([crossed, slope, turned * scaled])
     if free_shear:
         jacobian = np.concatenate([jacobian, slope[:2] * (fit.turn[2].astype(np.float32) @ scaled)])
-    share = _INDEPENDENT_SHARE * (target.voxel_mm / 9.0) ** 3 / _EXPECTED_HU**2
+    share = level.voxels_each * _INDEPENDENT_SHARE * (target.voxel_mm / 9.0) ** 3 / _EXPECTED_HU**2
     weighted = jacobian * (weight * np.float32(share))
     precision = np.concatenate([np.radians(_PRIOR_DEG) ** -2.0, np.zeros(3), np.full(3, _PRIOR_LOG_SCALE**-2.0)])
     offset = np.concatenate([_rotation_vector(fit.rotation), np.zeros(3), fit.log_scale])
@@ -200,8 +202,10 @@ def _linearised(
     squared = difference**2
     size_cost = float(precision[6:9] @ offset[6:9] ** 2)
     cost = share * float(weight @ squared + UNSCANNED_HU**2 * (1 - seen).sum()) + float(precision @ offset**2)
-    residual = math.sqrt(float(seen @ squared) / max(float(seen.sum()), 1.0))
-    return replace(fit, cost=cost, size_cost=size_cost, residual_hu=residual), normal, gradient
+    scanned = float(seen.sum())
+    residual = math.sqrt(float(seen @ squared) / max(scanned, 1.0))
+    met = replace(fit, cost=cost, size_cost=size_cost, residual_hu=residual, scanned_share=scanned / len(seen))
+    return met, normal, gradient
 
 
 def _rotation_vector(rotation: Array) -> Array:

@@ -20,7 +20,7 @@ from client.case.alignment import Alignment
 from client.case.decoding import SliceStack, Volume
 
 LEAST_RECORDED_STEP_MM = 1.0
-_SUSPICIOUS_STEP_MM = (2.5, 1.5)
+SUSPICIOUS_STEP_MM = (2.5, 1.5)
 _REFINEMENTS = 3
 _TREND_SLICES = 5
 # Below the skull base faces and necks differ from slice to slice by themselves; recorded steps are held against them.
@@ -44,7 +44,7 @@ class StackGeometry:
         step_mm: greatest shift of a slice against its neighbour that the trend of the images does not explain, along
             rows and then along columns.
         recorded_step_mm: greatest shift that the positions record and their trend does not explain.
-        unseen_share: share of the recorded steps that the images do not show, from 0 to 1.
+        unseen_share: share of the recorded steps that the images do not show, from 0 to 1; 0 where none is over 1 mm.
     """
 
     shear_deg: float
@@ -69,12 +69,13 @@ def stack_geometry(coarse: SliceStack, alignment: Alignment) -> StackGeometry:
     recorded_step_mm = float(np.linalg.norm(recorded_steps, axis=1).max())
     brain, head = _pairs(coarse, _BRAIN_MM), _pairs(coarse, _HEAD_MM)
     steps = _steps(_shifts(coarse, refined=False) + recorded, heights_mm)
-    suspicious = bool((np.abs(steps * brain) > _SUSPICIOUS_STEP_MM).any())
+    suspicious = bool((np.abs(steps * brain) > SUSPICIOUS_STEP_MM).any())
     if suspicious or recorded_step_mm > LEAST_RECORDED_STEP_MM:
         steps = _steps(_shifts(coarse, refined=True) + recorded, heights_mm)
     back, left = np.abs(steps * brain).max(axis=0)
-    told = recorded_steps * head
-    unseen = float((steps * told).sum() / max(float((told**2).sum()), 1e-9))
+    told, unseen = recorded_steps * head, 0.0
+    if recorded_step_mm > LEAST_RECORDED_STEP_MM:
+        unseen = float((steps * told).sum() / max(float((told**2).sum()), 1e-9))
     return StackGeometry(shear, slant, (float(back), float(left)), recorded_step_mm, min(max(unseen, 0.0), 1.0))
 
 

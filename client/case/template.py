@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import final
 
@@ -37,6 +37,7 @@ class TemplateLevel:
         values_hu: (points,), HU clipped to the window.
         brain: (points,), inside the cranial cavity.
         vault: (points,), in the bone of the vault.
+        voxels_each: how many voxels each point stands for.
     """
 
     voxel_mm: float
@@ -44,6 +45,18 @@ class TemplateLevel:
     values_hu: NDArray[np.float32]
     brain: NDArray[np.bool_]
     vault: NDArray[np.bool_]
+    voxels_each: int = 1
+
+    def thinned(self, share: int) -> TemplateLevel:
+        """Every so-manieth point, standing for those left out."""
+        return replace(
+            self,
+            points_mm=self.points_mm[::share],
+            values_hu=self.values_hu[::share],
+            brain=self.brain[::share],
+            vault=self.vault[::share],
+            voxels_each=self.voxels_each * share,
+        )
 
     @property
     def brain_middle_mm(self) -> NDArray[np.float32]:

@@ -2,7 +2,8 @@
 
 And whether some wrapped around: metal beyond the bits that are stored comes out as bone, as brain, or as a hole far
 below air. Three signs of it are looked for, which no scanner's own image shows: a plateau of one value in an image that
-is noisy, a hole below padding inside the body, and a fall by the whole range to a pixel that bright ones enclose.
+is noisy, a hole below padding inside the body, and falls by the whole range to pixels that bright ones enclose, where
+nothing is cut off at the top.
 """
 
 from __future__ import annotations
@@ -24,17 +25,23 @@ SAMPLED = 4
 _AIR_SHARE = 0.25
 _CLEAR_HU, _MOST_SIGMA, _NORMAL_MAD = 50.0, 4.0, 1.4826
 _BODY_HU, _TISSUE_HU = -900.0, -300.0
-_RIM_OF_METAL_HU = 1200.0
+# Metal's own edge, and bone or tooth around it: how near it lies, and how wide metal is at most.
+_RIM_HU, _RIM_MM, _WIDEST_MM = 1200.0, 8.0, 16.0
 # Noise makes few blocks of 2 by 4 equal pixels, and as many of one value as of the next; a plateau, many of one alone.
 _LEAST_FLATS, _MOST_FLATS_SHARE, _NOISY_SHARE = 12, 0.05, 0.005
 _LEAST_RATIO = 5
-_FINE_ROWS = 256
+# Of images so fine every second row suffices.
+_FINE_ROWS = 512
 # Greatest HU of 12 bits: signed or not, with an offset of 1024 or none. A series that exceeds the last has more bits.
 _TOPS_HU = (1023.0, 2047.0, 3071.0)
 _RANGE_HU = 4096.0
-_NEAR_TOP_HU, _NEAR_ENDS_HU, _RIM_HU = 400.0, 900.0, 1200.0
-_ENCLOSED_MM = 8.0
+_NEAR_TOP_HU, _NEAR_ENDS_HU, _BELOW_TOP_HU, _LEAST_RIM_HU = 400.0, 900.0, 1200.0, 200.0
 _LEAST_PIXELS, _MOST_PIXELS = 4, 200
+# What falls lower is no air. Of what is, sharp kernels make a few such pixels of cells in dense bone, fine ones more.
+_LOWEST_AIR_HU = -1100.0
+_LEAST_FALLS_MM2 = 8.0
+# Where so many pixels share the highest value, and so few come near it, values were cut off there.
+_LEAST_CUT, _BELOW_CUT_HU, _CUT_SHARE = 4, 32.0, 0.5
 
 
 @final
@@ -46,12 +53,16 @@ class ValueSurvey:
     """
 
     def __init__(self, pixel_mm: float) -> None:
-        self._reach = max(2, round(_ENCLOSED_MM / pixel_mm))
+        self._beside = max(2, round(_RIM_MM / pixel_mm))
+        self._reach = max(2, round(_WIDEST_MM / pixel_mm))
+        self._least_falls = max(_LEAST_PIXELS, round(_LEAST_FALLS_MM2 / pixel_mm**2))
         self._ranges: list[tuple[float, float]] = []
         self._peak_hu = PADDING_HU
+        self._is_cut_off = False
         self._below: int | None = None
         self._never: Mask | None = None
-        self._holes = 0
+        self._hole_share = 0.0
+        self._falls = 0
         self._flats: Counter[float] = Counter()
         self._flat_blocks = 0
         self._body_pixels = 0
@@ -67,8 +78,7 @@ class ValueSurvey:
         low = hu <= PADDING_HU
         unscanned = low if padding is None else low | padding
         self._note_holes(hu, low)
-        if len(self._ranges) % 2 == 0 or len(hu) < _FINE_ROWS:
-            self._note_flats(stored, hu, padding)
+        self._note_flats(stored, hu, padding)
         self._never = unscanned if self._never is None else self._never & unscanned
         self._ranges.append(_range(hu[::SAMPLED, ::SAMPLED][~unscanned[::SAMPLED, ::SAMPLED]]))
         return self._ranges[-1]
@@ -85,47 +95,62 @@ class ValueSurvey:
         return self._never if self._never is not None and bool(self._never.any()) else None
 
     @property
-    def wrapped(self) -> bool:
-        """Whether values wrapped around somewhere."""
-        return self._has_plateau() or (self._holes > 0 and self._peak_hu <= _TOPS_HU[-1])
+    def wrapped_share(self) -> float:
+        """How much there is of what values that wrapped around leave: from 1 on they did, 0 where there is no sign."""
+        falls = 0.0 if self._is_cut_off else self._falls / self._least_falls
+        below = max(self._hole_share, falls) if self._peak_hu <= _TOPS_HU[-1] else 0.0
+        return max(self._plateau_share(), below)
 
     def _note_holes(self, hu: Plane, low: Mask) -> None:
         peak, below = float(hu.max()), int(np.count_nonzero(low))
-        self._peak_hu = max(self._peak_hu, peak)
+        if peak >= self._peak_hu:
+            self._is_cut_off = (self._is_cut_off and peak == self._peak_hu) or _is_cut_off(hu, peak)
+            self._peak_hu = peak
         if self._below is not None and below - self._below >= _LEAST_PIXELS and _is_in_body(hu, low):
-            self._holes += 1
+            self._hole_share = 1.0
         self._below = below
         top = next((top for top in _TOPS_HU if top - _NEAR_TOP_HU <= peak <= top), None)
         if top is not None and int(np.count_nonzero(hu <= _bottom(top))) > below:
-            self._holes += _has_fall(hu, top, self._reach)
+            falls = _falls(hu, top, self._reach)
+            if _bottom(top) < _LOWEST_AIR_HU:
+                self._hole_share = max(self._hole_share, falls / _LEAST_PIXELS)
+            else:
+                self._falls += falls
 
     def _note_flats(self, stored: NDArray[Any], hu: Plane, padding: Mask | None) -> None:
-        step = SAMPLED if len(hu) >= _FINE_ROWS else 2
+        step = 2 if len(hu) >= _FINE_ROWS else 1
         upper, lower, values = stored[:-1:step], stored[1::step], hu[:-1:step]
         pairs = upper == lower
         same = pairs[:, 1:] & pairs[:, :-1] & (upper[:, 1:] == upper[:, :-1])
-        flat = same[:, 2:] & same[:, 1:-1] & same[:, :-2]
+        body = values > _BODY_HU
+        self._body_pixels += int(np.count_nonzero(body))
+        flat = same[:, 2:] & same[:, 1:-1] & same[:, :-2] & body[:, :-3]
         if padding is not None:
             flat &= ~padding[:-1:step, :-3]
-        self._body_pixels += int(np.count_nonzero(values > _BODY_HU))
+        rows, columns = np.nonzero(flat)
+        self._flat_blocks += len(rows)
+        if not 0 < len(rows) <= _MOST_FLATS_SHARE * body.size:
+            return
         # A table may be of one value, but nothing as bright as metal's rim lies beside it.
-        near = ndimage.maximum_filter1d((values > _RIM_OF_METAL_HU).view(np.uint8), 2 * self._reach + 1, axis=1)
-        self._flat_blocks += int(np.count_nonzero(flat & (values[:, :-3] > _BODY_HU)))
-        found = values[:, :-3][flat & near[:, :-3].view(np.bool_)]
-        found = found[found > _BODY_HU]
-        if found.size:
-            levels, counts = np.unique(found, return_counts=True)
-            self._flats.update(dict(zip(levels.tolist(), counts.tolist(), strict=True)))
+        bright = np.cumsum(np.pad(values > _RIM_HU, ((0, 0), (1, 0))), axis=1, dtype=np.int32)
+        before, after = np.maximum(columns - self._beside, 0), np.minimum(columns + self._beside + 1, hu.shape[1])
+        near = bright[rows, after] > bright[rows, before]
+        levels, counts = np.unique(values[rows[near], columns[near]], return_counts=True)
+        self._flats.update(dict(zip(levels.tolist(), counts.tolist(), strict=True)))
 
-    def _has_plateau(self) -> bool:
-        """Whether a part of one value, that is not the brightest, lies in an image that is noisy elsewhere."""
+    def _plateau_share(self) -> float:
+        """How clearly a part of one value, that is not the brightest, lies in an image that is noisy elsewhere."""
         values = sorted(self._flats)
         counts = np.array([0, *(self._flats[value] for value in values), 0])
-        beside = np.maximum(counts[:-2], counts[2:])
-        alone = (counts[1:-1] >= _LEAST_FLATS + _LEAST_RATIO * beside) & (np.array(values) < self._peak_hu)
-        count = int(counts[1:-1][alone].max(initial=0))
-        few = 0 < count <= _MOST_FLATS_SHARE * self._body_pixels
-        return few and self._flat_blocks - count <= _NOISY_SHARE * self._body_pixels
+        own, beside = counts[1:-1], np.maximum(counts[:-2], counts[2:])
+        alone = np.where(np.array(values) < self._peak_hu, own / (_LEAST_FLATS + _LEAST_RATIO * beside), 0.0)
+        if not alone.any():
+            return 0.0
+        # Of several that stand alone the largest decides.
+        found = int(np.argmax(np.where(alone >= 1, own, alone)))
+        count = int(own[found])
+        few, noisy = _MOST_FLATS_SHARE * self._body_pixels, _NOISY_SHARE * self._body_pixels
+        return min(float(alone[found]), few / count, noisy / max(self._flat_blocks - count, 1e-9))
 
 
 def _range(values: NDArray[np.float32]) -> tuple[float, float]:
@@ -159,20 +184,26 @@ def _is_in_body(hu: Plane, low: Mask) -> bool:
     return bool(around.any()) and float(np.median(hu[around])) > _TISSUE_HU
 
 
-def _has_fall(hu: Plane, top_hu: float, reach: int) -> bool:
-    """Whether pixels next to the top of the range fall to its bottom, with bright ones around on all four sides."""
+def _is_cut_off(hu: Plane, peak: float) -> bool:
+    """Whether values were cut off at the highest: what wraps around comes near it as often as it reaches it."""
+    highest = int(np.count_nonzero(hu == peak))
+    if highest < _LEAST_CUT:
+        return False
+    return highest >= _CUT_SHARE * (int(np.count_nonzero(hu >= peak - _BELOW_CUT_HU)) - highest)
+
+
+def _falls(hu: Plane, top_hu: float, reach: int) -> int:
+    """Pixels that fall to the bottom of the range beside one next to its top, with bright ones on all four sides."""
     bright_rows = np.flatnonzero((hu >= top_hu - _NEAR_ENDS_HU).any(axis=1))
     if not bright_rows.size:
-        return False
+        return 0
     hu = hu[max(int(bright_rows[0]) - reach, 0) : int(bright_rows[-1]) + reach + 1]
     bright, dark = hu >= top_hu - _NEAR_ENDS_HU, hu <= _bottom(top_hu)
-    if not (bright[:, 1:] & dark[:, :-1]).any() and not (bright[:, :-1] & dark[:, 1:]).any():
-        return False
     rows, columns = np.nonzero(dark & ndimage.binary_dilation(bright))
-    rim = hu >= max(top_hu - _RIM_HU, 200.0)
+    rim = hu >= max(min(_RIM_HU, top_hu - _BELOW_TOP_HU), _LEAST_RIM_HU)
     enclosed = 0
     for row, column in zip(rows[:_MOST_PIXELS].tolist(), columns[:_MOST_PIXELS].tolist(), strict=True):
         beside = rim[row, max(column - reach, 0) : column], rim[row, column + 1 : column + 1 + reach]
         along = rim[max(row - reach, 0) : row, column], rim[row + 1 : row + 1 + reach, column]
         enclosed += all(bool(side.any()) for side in (*beside, *along))
-    return enclosed >= _LEAST_PIXELS
+    return enclosed

@@ -3,11 +3,15 @@
 from client.cohort.building import CohortProgress
 from client.cohort.counts import CohortCounts, cohort_counts, kvp_band, spacing_band
 from client.cohort.examination import SECRET_NAME, CaseFile, Cohort, Findings, build_cohort, examine
+from client.cohort.figures import LIKENESS, Figure, Measured
+from client.cohort.narrow import NARROW_SHARE, FigureTable, Pass, figure_table
 from client.cohort.verdict_wording import MENDS, REASONS, SET_ASIDE, SeriesVerdict
 from client.cohort.whereabouts import whereabouts
 
 __all__ = [
+    "LIKENESS",
     "MENDS",
+    "NARROW_SHARE",
     "REASONS",
     "SECRET_NAME",
     "SET_ASIDE",
@@ -15,11 +19,16 @@ __all__ = [
     "Cohort",
     "CohortCounts",
     "CohortProgress",
+    "Figure",
+    "FigureTable",
     "Findings",
+    "Measured",
+    "Pass",
     "SeriesVerdict",
     "build_cohort",
     "cohort_counts",
     "examine",
+    "figure_table",
     "kvp_band",
     "spacing_band",
     "whereabouts",

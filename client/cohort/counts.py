@@ -47,7 +47,9 @@ class CohortCounts(_Section):
         enough: whether the cohort reaches the study's minimum.
         flow: series.
         set_aside: images that were left out of the series used, by why.
-        known_by_study: cases whose patients are known by their studies alone.
+        known_by_study: cases whose patients are known by their studies alone; the split is by study for them.
+        kept_together: those of them that may show the head of another one, and stay on its side of the split.
+        passed_narrowly: cases beyond half of the way from what is expected of a head to a limit, by the figure's name.
         scanners, kvp, slice_spacing: cases by vendor, tube voltage and mean distance between slices.
     """
 
@@ -60,17 +62,20 @@ class CohortCounts(_Section):
     flow: FlowCounts
     set_aside: dict[Label, Shown]
     known_by_study: Shown
+    kept_together: Shown
+    passed_narrowly: dict[Label, Shown]
     scanners: dict[Label, Shown]
     kvp: dict[Label, Shown]
     slice_spacing: dict[Label, Shown]
 
 
-def cohort_counts(findings: Findings, facts: Iterable[CaseFacts]) -> CohortCounts:
+def cohort_counts(findings: Findings, facts: Iterable[CaseFacts], passed_narrowly: Mapping[str, int]) -> CohortCounts:
     """The counts of a cohort.
 
     Args:
         findings: what an archive holds.
         facts: the facts of its cases.
+        passed_narrowly: how many of the cases passed narrowly, by figure.
     """
     study, flow, known = findings.study, findings.flow, list(facts)
     least = study.privacy.minimum_cases
@@ -88,6 +93,8 @@ def cohort_counts(findings: Findings, facts: Iterable[CaseFacts]) -> CohortCount
         flow=FlowCounts(excluded=excluded, **totals),
         set_aside=withheld(findings.set_aside, least),
         known_by_study=_part(findings.by_study, flow.used, least),
+        kept_together=_part(sum(map(len, findings.alike())), findings.by_study, least),
+        passed_narrowly={name: _part(count, flow.used, least) for name, count in sorted(passed_narrowly.items())},
         scanners=withheld(Counter(item.manufacturer for item in known), least),
         kvp=withheld(Counter(kvp_band(item.kvp) for item in known), least),
         slice_spacing=withheld(Counter(spacing_band(item.slice_mm) for item in known), least),

@@ -87,6 +87,16 @@ class Findings:
         """Cases whose patients are known by their studies alone."""
         return sum(case.is_by_study for case in self.cases)
 
+    def alike(self) -> list[frozenset[str]]:
+        """Groups of patients known by their studies alone who may be one, by the heads of their cases, which are read.
+
+        Raises:
+            Refusal: as :meth:`CaseFile.load`.
+        """
+        unnamed = [case for case in self.cases if case.is_by_study]
+        voxel_mm = self.study.grid.voxel_mm
+        return may_be_one({case.pseudonym: skull_pattern(case.load(), voxel_mm) for case in unnamed})
+
     def require_enough(self, archive: Path) -> None:
         """Refuse a cohort below the study's minimum.
 
@@ -144,13 +154,8 @@ def build_cohort(
     findings.require_enough(archive)
     pseudonyms = site_pseudonyms(state / SECRET_NAME)
     used = {case.pseudonym: case for case in findings.cases}
-    unnamed = {name: case for name, case in used.items() if case.is_by_study}
-
-    def alike() -> list[frozenset[str]]:
-        return may_be_one({name: skull_pattern(case.load(), study.grid.voxel_mm) for name, case in unnamed.items()})
-
     folder = make_folder(state / SPLITS_NAME)
-    train, validation = split_patients(folder, pseudonyms, study, role, sorted(used), alike)
+    train, validation = split_patients(folder, pseudonyms, study, role, sorted(used), findings.alike)
     return Cohort(
         train=tuple(used[patient] for patient in train),
         validation=tuple(used[patient] for patient in validation),

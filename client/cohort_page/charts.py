@@ -10,8 +10,7 @@ from typing import final
 import numpy as np
 
 from client.case import CaseFacts
-from client.cohort import kvp_band, spacing_band
-from client.cohort_page.outliers import FIGURES, Figure
+from client.cohort import LIKENESS, Figure, FigureTable, kvp_band, spacing_band
 
 STRIP_WIDTH = 400.0
 STRIP_MARGIN = 8.0
@@ -66,9 +65,12 @@ def scanner_bars(cases: Sequence[CaseFacts]) -> list[tuple[str, list[Bar]]]:
     ]
 
 
-def strips(cases: Sequence[CaseFacts]) -> list[Strip]:
-    """One strip per figure that is compared among cases; none without cases."""
-    return [_strip(figure, np.array([figure.of(facts) for facts in cases])) for figure in FIGURES] if cases else []
+def strips(table: FigureTable) -> list[Strip]:
+    """One strip per figure; none without cases, and none of a likeness that was not looked for."""
+    shown = [figure for figure in table.figures if figure.field != LIKENESS or any(case.like for case in table.cases)]
+    return (
+        [_strip(figure, np.array([figure.of(case) for case in table.cases])) for figure in shown] if table.cases else []
+    )
 
 
 def _strip(figure: Figure, values: np.ndarray) -> Strip:

@@ -9,8 +9,9 @@ from typing import Final, final
 
 from client.archive import VerdictCode
 from client.case import Case, Provenance
-from client.cohort import MENDS, REASONS, SET_ASIDE, Findings
+from client.cohort import MENDS, NARROW_SHARE, REASONS, SET_ASIDE, FigureTable, Findings
 from client.cohort_page.charts import STRIP_WIDTH, scanner_bars, strips
+from client.cohort_page.close_calls import close_calls, nearest
 from client.cohort_page.outliers import ROBUST_Z, Standing, standings
 from client.cohort_page.thumbnails import Thumbnail, thumbnails
 from common.files import make_folder, write_atomic
@@ -23,8 +24,9 @@ CASES_IN_A_GROUP: Final = 24
 @final
 @dataclass(frozen=True)
 class CaseCard:
-    """One accepted case on the page."""
+    """One accepted case on the page, at its place among the cases."""
 
+    place: int
     series: str
     case: Case
     standing: Standing
@@ -42,18 +44,19 @@ class Exclusion:
     mend: str
 
 
-def write_cohort_page(path: Path, findings: Findings, cases: Sequence[Case]) -> None:
+def write_cohort_page(path: Path, findings: Findings, cases: Sequence[Case], table: FigureTable) -> None:
     """Write the page, readable by its owner alone.
 
     Args:
         path: the file, below the site's own state folder.
         findings: what the archive holds.
         cases: the accepted cases in the order of ``findings.cases``.
+        table: the figures of these cases.
 
     Raises:
         Refusal: ``DISK_FULL`` or ``DISK_UNWRITABLE``.
     """
-    cards = sorted(_cards(findings, cases), key=lambda card: (-card.standing.score, card.case.pseudonym))
+    cards = sorted(_cards(findings, cases, table), key=lambda card: (-card.standing.score, card.case.pseudonym))
     facts = [case.facts for case in cases]
     page = (
         page_templates(TEMPLATES, figure=figure)
@@ -64,11 +67,17 @@ def write_cohort_page(path: Path, findings: Findings, cases: Sequence[Case]) -> 
             exclusions=list(_exclusions(findings)),
             set_aside=[(count, SET_ASIDE[why]) for why, count in findings.set_aside.items()],
             by_study=findings.by_study,
+            together=[len(group) for group in findings.alike()],
             verdicts=sorted(findings.verdicts, key=lambda verdict: (verdict.code.value, verdict.series)),
             provenance=cases[0].provenance if cases else Provenance(),
             bars=scanner_bars(facts),
-            strips=strips(facts),
+            strips=strips(table),
             strip_width=STRIP_WIDTH,
+            close_calls=list(close_calls(table)),
+            nearest=nearest(table),
+            narrow_cases=len(table.narrow_cases),
+            narrow_share=NARROW_SHARE,
+            numbered={card.place: (number, card) for number, card in enumerate(cards, start=1)},
             groups=[cards[start : start + CASES_IN_A_GROUP] for start in range(0, len(cards), CASES_IN_A_GROUP)],
             outliers=sum(card.standing.is_outlier for card in cards),
             robust_z=ROBUST_Z,
@@ -84,10 +93,10 @@ def figure(value: float) -> str:
     return f"{float(f'{value:.4g}') + 0.0:.4g}".replace("-", "−")
 
 
-def _cards(findings: Findings, cases: Sequence[Case]) -> Iterator[CaseCard]:
+def _cards(findings: Findings, cases: Sequence[Case], table: FigureTable) -> Iterator[CaseCard]:
     series = {item.patient: item.series for item in findings.verdicts if item.code is VerdictCode.ACCEPTED}
-    for case, standing in zip(cases, standings([case.facts for case in cases]), strict=True):
-        yield CaseCard(series[case.pseudonym], case, standing, tuple(thumbnails(case, findings.study)))
+    for place, (case, standing) in enumerate(zip(cases, standings(table), strict=True)):
+        yield CaseCard(place, series[case.pseudonym], case, standing, tuple(thumbnails(case, findings.study)))
 
 
 def _exclusions(findings: Findings) -> Iterator[Exclusion]:

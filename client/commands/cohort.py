@@ -11,7 +11,17 @@ from rich.markup import escape
 from rich.table import Table
 
 from client.archive import VerdictCode
-from client.cohort import MENDS, REASONS, SET_ASIDE, CohortProgress, Findings, cohort_counts, examine, whereabouts
+from client.cohort import (
+    MENDS,
+    REASONS,
+    SET_ASIDE,
+    CohortProgress,
+    Findings,
+    cohort_counts,
+    examine,
+    figure_table,
+    whereabouts,
+)
 from client.cohort_page import write_cohort_page
 from client.pacs import PacsProgress
 from client.settings import SiteSettings
@@ -91,13 +101,14 @@ def show_cohort(place: CohortPlace, study: Study, *, as_json: bool, workers: int
     """
     findings = _examined(place, study, workers)
     cases = [file.load() for file in findings.cases]
-    page = place.state / PAGE_NAME
-    write_cohort_page(page, findings, cases)
+    page, figures = place.state / PAGE_NAME, figure_table(findings, cases)
+    write_cohort_page(page, findings, cases, figures)
     console = Console()
     if as_json:
-        print(cohort_counts(findings, [case.facts for case in cases]).model_dump_json(indent=2))
+        counts = cohort_counts(findings, [case.facts for case in cases], figures.narrow_counts)
+        print(counts.model_dump_json(indent=2))
     else:
-        console.print(_table(findings))
+        console.print(_table(findings, len(figures.narrow_cases)))
         console.print(f"page: {escape(str(page))}", highlight=False, soft_wrap=True)
     findings.require_enough(place.archive)
 
@@ -138,7 +149,7 @@ def _examined(place: CohortPlace, study: Study, workers: int | None) -> Findings
         return examine(place.archive, study, place.state, progress=advance, workers=workers or place.workers)
 
 
-def _table(findings: Findings) -> Table:
+def _table(findings: Findings, narrow: int) -> Table:
     flow = findings.flow
     table = Table(title=f"Cohort for {findings.study.name}", title_justify="left", box=None, pad_edge=False)
     table.add_column("series", justify="right")
@@ -153,5 +164,10 @@ def _table(findings: Findings) -> Table:
         table.add_row("", f"  set aside in series used: {count} images {SET_ASIDE[why]}")
     table.add_row(f"[bold]{flow.used}[/bold]", f"used; the study needs {findings.study.cohort.minimum_cases}")
     if findings.by_study:
-        table.add_row(str(findings.by_study), "  of them known by their study", "restore the patients' identifiers")
+        what = "  of them known by their study, by which they are split"
+        table.add_row(str(findings.by_study), what, "restore the patients' identifiers")
+    if together := sum(map(len, findings.alike())):
+        table.add_row(str(together), "    of these may show one head with another: kept on one side")
+    if narrow:
+        table.add_row(str(narrow), "  of them passed narrowly", "look at them on the page")
     return table

@@ -158,6 +158,7 @@ def test_json_is_one_document_of_counts_and_nothing_else(ran) -> None:
     assert (counts.study, counts.minimum_cases, counts.enough) == ("small", 2, True)
     assert (counts.flow.used, counts.scanners, counts.kvp) == (2, {"other": 2}, {"110 to 129 kV": 2})
     assert counts.flow.found == 4
+    assert {"residual_hu", "shear_deg", "cut_share", "orientation_margin"} <= set(counts.passed_narrowly)
     assert counts.flow.excluded == {"slice_gaps": "<2", "unreadable": "<2"}
 
 

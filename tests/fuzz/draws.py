@@ -1,11 +1,13 @@
 """Heads drawn, scanned and spoilt at random: each is accepted as its sound twin is, or refused for the right reason.
 
-A twin is the same scan without the fault. Every head has a dense ball on its left, so that exchanged sides are seen.
+A twin is the same scan without the faults. Strays stand beside some, and some have two faults at once. Every head has
+a dense ball on its left, so that exchanged sides are seen.
 """
 
 from __future__ import annotations
 
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -16,6 +18,7 @@ from typing import Annotated, final
 import numpy as np
 import typer
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset
 
 from client.archive import VerdictCode
 from client.case import Case
@@ -34,6 +37,7 @@ STUDY = Study(
 MATRIX, VOXEL_MM, SLICE_MM = 96, 3.2, 5.0
 MARK_HU, MARK_MM, MARK_RADIUS_MM = 1200, (45.0, 10.0, 40.0), 13.0
 MOST_DIFFERENCE_HU = 12.0
+EXCHANGED = "SIDES EXCHANGED"
 # What a fault may lead to beside acceptance, where the head is still what it was.
 REASONS = {
     "face-behind": {VerdictCode.ORIENTATION_CONTRADICTS},
@@ -48,8 +52,16 @@ REASONS = {
 }
 # A head that lies otherwise than it says may fail to look like a head at all.
 NO_HEAD = {VerdictCode.NOT_A_HEAD, VerdictCode.NOT_ALIGNED, VerdictCode.INCOMPLETE_HEAD, VerdictCode.HU_IMPLAUSIBLE}
-HARMLESS = ("tilt-corrected", "padding-4095", "padding-beyond-bits", "padding-zero", "noisy-air", "unknown-charset")
-DRAWN = (*REASONS, *HARMLESS)
+STRAYS = ("scouts", "dose-page", "reformats", "bolus-tracking")
+HARMLESS = (
+    *("tilt-corrected", "padding-4095", "padding-beyond-bits", "padding-zero", "noisy-air", "unknown-charset"),
+    *STRAYS,
+)
+# What happens to a series happens in this order: strays are added to slices that are spoilt already.
+DRAWN = (*(name for name in FAULTS if name in (*REASONS, *HARMLESS) and name not in STRAYS), *STRAYS)
+SOUND_SHARE, TWO_FAULTS_SHARE = 0.15, 0.35
+# Half a turn and a mirror image from front to back are one from left to right, which nobody can tell.
+UNTOLD = {"face-behind", "mirrored"}
 # Styles of a tilted gantry record a lean of their own, which these faults would only add to.
 UPRIGHT = tuple(name for name, style in STYLES.items() if style.gantry_tilt_deg == 0)
 _LEANING = {"tilt-in-tag-alone", "tilt-of-wrong-sign", "tilt-corrected", "on-its-side"}
@@ -63,34 +75,62 @@ class Draw:
     seed: int
 
     @cached_property
-    def fault(self) -> Fault | None:
-        """What is wrong with the series."""
+    def faults(self) -> tuple[Fault, ...]:
+        """What is wrong with the series: nothing, one thing, or two."""
         rng = np.random.default_rng([self.seed, 1])
-        return None if rng.uniform() < 0.15 else FAULTS[DRAWN[int(rng.integers(len(DRAWN)))]]
+        share = rng.uniform()
+        count = 0 if share < SOUND_SHARE else 2 if share > 1 - TWO_FAULTS_SHARE else 1
+        places = sorted(rng.choice(len(DRAWN), count, replace=False).tolist())
+        faults = tuple(FAULTS[DRAWN[place]] for place in places)
+        return faults[:1] if {fault.name for fault in faults} == UNTOLD else faults
+
+    @property
+    def name(self) -> str:
+        """The faults in a word."""
+        return " and ".join(fault.name for fault in self.faults) or "sound"
+
+    @property
+    def is_harmless(self) -> bool:
+        """Whether the head is still what it was."""
+        return all(fault.harmless for fault in self.faults)
+
+    @property
+    def is_leaning(self) -> bool:
+        """Whether a fault has to do with how slices lean."""
+        return any(fault.name in _LEANING for fault in self.faults)
+
+    @property
+    def reasons(self) -> set[VerdictCode]:
+        """What the faults may lead to beside acceptance."""
+        reasons = set().union(*(REASONS.get(fault.name, set()) for fault in self.faults))
+        if reasons and reasons != REASONS["offset-lost"]:
+            reasons |= NO_HEAD
+        # A head that is turned under a tilt, true or stated, contradicts the tilt as well.
+        return reasons | {VerdictCode.TILT_CONTRADICTS} if self.is_leaning or self.style not in UPRIGHT else reasons
 
     @cached_property
     def style(self) -> str:
         """The scanner."""
-        names = UPRIGHT if self.fault is not None and self.fault.name in _LEANING else tuple(STYLES)
+        names = UPRIGHT if self.is_leaning else tuple(STYLES)
         return names[int(np.random.default_rng([self.seed, 2]).integers(len(names)))]
 
     def __str__(self) -> str:
-        return f"draw {self.seed}: {self.style}, {'sound' if self.fault is None else self.fault.name}"
+        return f"draw {self.seed}: {self.style}, {self.name}"
 
-    def write(self, folder: Path, fault: Fault | None) -> None:
-        """The series as DICOM, with a fault or sound."""
+    def write(self, folder: Path, faults: tuple[Fault, ...]) -> None:
+        """The series as DICOM, with faults or sound."""
         cells = round(232.0 / VOXEL_MM)
         grid = Grid(shape=(cells, cells, cells), voxel_mm=VOXEL_MM)
         style = replace(STYLES[self.style], slice_mm=(SLICE_MM,))
         scan = acquire(_marked(procedural_head(self.seed, grid), grid), VOXEL_MM, style, self.seed, matrix=MATRIX)
-        write_series(folder, scan, style, seed=self.seed, number=1, fault=fault)
+        write_series(folder, scan, style, seed=self.seed, number=1, fault=_all(faults))
 
     def look(self) -> Finding:
         """What the pipeline makes of it, held against what it makes of the sound twin."""
-        verdict, case = _outcome(self, self.fault)
-        if self.fault is None:
+        verdict, case = _outcome(self, self.faults)
+        if not self.faults:
             return Finding(self, verdict, "" if case is not None else "a sound head is refused", case)
-        _, twin = _outcome(self, None)
+        _, twin = _outcome(self, ())
         return Finding(self, verdict, _problem(self, verdict, case, twin), case)
 
 
@@ -111,11 +151,29 @@ def _marked(head_hu: NDArray[np.int16], grid: Grid) -> NDArray[np.int16]:
     return np.where(ball, np.int16(MARK_HU), head_hu)
 
 
-def _outcome(draw: Draw, fault: Fault | None) -> tuple[VerdictCode, Case | None]:
+def _all(faults: tuple[Fault, ...]) -> Fault | None:
+    """Several faults as one, each on top of those before it; strays are made of slices, never of other strays."""
+    if not faults:
+        return None
+
+    def change(slices: list[Dataset]) -> list[Dataset]:
+        strays: list[Dataset] = []
+        for fault in faults:
+            changed = fault.change(slices)
+            if fault.name in STRAYS:
+                strays += [image for image in changed if not any(image is one for one in slices)]
+            else:
+                slices = changed
+        return [*slices, *strays]
+
+    return Fault("all", "several", all(fault.harmless for fault in faults), change)
+
+
+def _outcome(draw: Draw, faults: tuple[Fault, ...]) -> tuple[VerdictCode, Case | None]:
     with tempfile.TemporaryDirectory(prefix="tomoray-draw-") as folder:
         root = Path(folder)
         (root / "archive").mkdir()
-        draw.write(root / "archive", fault)
+        draw.write(root / "archive", faults)
         findings = examine(root / "archive", STUDY, root / "state", workers=1)
         code = findings.verdicts[0].code
         case = findings.cases[0].load() if findings.cases else None
@@ -126,22 +184,17 @@ def _outcome(draw: Draw, fault: Fault | None) -> tuple[VerdictCode, Case | None]
 
 
 def _problem(draw: Draw, verdict: VerdictCode, case: Case | None, twin: Case | None) -> str:
-    fault = draw.fault
-    assert fault is not None
     if case is None:
-        if fault.harmless:
+        if draw.is_harmless:
             return f"a good head is refused as {verdict.value}" if twin is not None else ""
-        expected = REASONS[fault.name] | (NO_HEAD if VerdictCode.HU_IMPLAUSIBLE not in REASONS[fault.name] else set())
-        if draw.style not in UPRIGHT:
-            # A head that is turned under a tilted gantry contradicts the tilt as well.
-            expected = expected | {VerdictCode.TILT_CONTRADICTS}
-        return "" if verdict in expected or twin is None else f"refused as {verdict.value}, which is another reason"
+        is_expected = verdict in draw.reasons or twin is None
+        return "" if is_expected else f"refused as {verdict.value}, which is another reason"
     if twin is None:
         return ""
     difference = float(np.abs(case.volume_hu.astype(float) - twin.volume_hu).mean())
     mirrored = float(np.abs(case.volume_hu[:, :, ::-1].astype(float) - twin.volume_hu).mean())
     if mirrored < difference:
-        return "SIDES EXCHANGED"
+        return EXCHANGED
     limit = MOST_DIFFERENCE_HU
     return "" if difference <= limit else f"accepted, {difference:.0f} HU from its twin"
 
@@ -155,20 +208,30 @@ def campaign(first: int, count: int) -> Iterator[Finding]:
 def main(
     draws: Annotated[int, typer.Option(help="Heads to draw.")] = 200,
     first: Annotated[int, typer.Option(help="The first seed.")] = 0,
+    seconds: Annotated[float | None, typer.Option(help="Stop after so long.")] = None,
 ) -> None:
     """Draw, look, count; exit code 1 if sides were exchanged or anything else is wrong."""
+    started = time.monotonic()
     counts: Counter[str] = Counter()
-    problems = 0
+    problems: list[str] = []
+    accepted = 0
     for finding in campaign(first, draws):
-        name = "sound" if finding.draw.fault is None else finding.draw.fault.name
-        counts[f"{name}: {finding.verdict.value}"] += 1
+        counts[f"{finding.draw.name}: {finding.verdict.value}"] += 1
+        accepted += finding.verdict is VerdictCode.ACCEPTED
         if finding.problem:
-            problems += 1
+            problems.append(finding.problem)
             print(f"{finding.draw}: {finding.problem}", flush=True)
+        if seconds is not None and time.monotonic() - started > seconds:
+            break
     for line, count in sorted(counts.items()):
         print(f"{count:6d} {line}")
-    print(f"draws: {'missed' if problems else 'met'}: {draws} heads, {problems} problems")
-    raise typer.Exit(int(problems > 0))
+    drawn = counts.total()
+    print(
+        f"draws: {'missed' if problems else 'met'}: {drawn} heads in {time.monotonic() - started:.0f} s, {accepted} "
+        f"accepted, {drawn - accepted} refused, {problems.count(EXCHANGED)} with exchanged sides, "
+        f"{len(problems)} problems; first seed {first}"
+    )
+    raise typer.Exit(int(bool(problems)))
 
 
 if __name__ == "__main__":

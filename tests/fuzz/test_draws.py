@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from client.archive import VerdictCode
-from tests.fuzz.draws import DRAWN, Draw, campaign
+from tests.fuzz.draws import DRAWN, REASONS, STRAYS, Draw, campaign
 
 FEW = 24
 
@@ -21,6 +23,16 @@ def test_equal_seeds_give_equal_draws(seed: int) -> None:
     assert str(Draw(seed)) == str(Draw(seed))
 
 
-def test_every_fault_that_has_a_verdict_is_drawn() -> None:
-    drawn = {Draw(seed).fault for seed in range(400)}
-    assert {fault.name for fault in drawn if fault is not None} == set(DRAWN)
+def test_every_fault_is_drawn_alone_and_with_others_and_strays_beside_harm() -> None:
+    drawn = [Draw(seed) for seed in range(600)]
+    assert {draw.faults[0].name for draw in drawn if len(draw.faults) == 1} == set(DRAWN)
+    assert {fault.name for draw in drawn if len(draw.faults) == 2 for fault in draw.faults} == set(DRAWN)
+    assert {len(draw.faults) for draw in drawn} == {0, 1, 2}
+    assert any(draw.faults[-1].name in STRAYS and draw.faults[0].name in REASONS for draw in drawn if draw.faults)
+
+
+@pytest.mark.parametrize(("first", "second"), list(itertools.combinations(STRAYS, 2)))
+def test_any_two_kinds_of_strays_beside_a_stack_leave_the_head_as_it_is(first: str, second: str) -> None:
+    seed = next(seed for seed in itertools.count() if {fault.name for fault in Draw(seed).faults} == {first, second})
+    finding = Draw(seed).look()
+    assert (finding.verdict, finding.problem) == (VerdictCode.ACCEPTED, "")

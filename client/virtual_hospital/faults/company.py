@@ -7,7 +7,8 @@ from scipy import ndimage
 
 from client.virtual_hospital.faults.fault import Fault, Slices, copied, derived_uid, hu_of, move, step_mm, store_hu
 
-TRACKED = 6
+TRACKED, REFORMATS = 6, 8
+_AIR_HU = -1000
 _CORONAL, _SAGITTAL = ["1", "0", "0", "0", "0", "-1"], ["0", "1", "0", "0", "0", "-1"]
 
 
@@ -32,6 +33,27 @@ def _with_dose_page(slices: Slices) -> Slices:
     for keyword in ("ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing"):
         delattr(page, keyword)
     return [*slices, page]
+
+
+def _with_reformats(slices: Slices) -> Slices:
+    """Coronal reformats under the series' own identifier, through the middle of the head, without the word for it."""
+    stack = np.stack([hu_of(image) for image in reversed(slices)])
+    row_mm, column_mm = (float(spacing) for spacing in slices[0].PixelSpacing)
+    rows, columns = stack.shape[1:]
+    top = [float(value) for value in slices[-1].ImagePositionPatient]
+    reformats = []
+    for number in range(REFORMATS):
+        image = copied(slices[0], f"cor{number}")
+        row = round(rows * (0.3 + 0.4 * number / REFORMATS))
+        along = step_mm(slices) / column_mm
+        zoomed = ndimage.zoom(stack[:, row].astype(np.float32), (along, 1.0), order=1, mode="nearest")
+        plane = np.full((rows, columns), _AIR_HU, dtype=np.float32)
+        plane[: len(zoomed)] = zoomed[:rows]
+        store_hu(image, plane)
+        image.ImageOrientationPatient, image.InstanceNumber = _CORONAL, 800 + number
+        image.ImagePositionPatient = [f"{top[0]:.6f}", f"{top[1] + row * row_mm:.6f}", f"{top[2]:.6f}"]
+        reformats.append(image)
+    return [*slices, *reformats]
 
 
 def _with_bolus_tracking(slices: Slices) -> Slices:
@@ -107,6 +129,7 @@ FAULTS = (
     Fault("two-acquisitions", "before and after contrast in one series", True, _two_acquisitions),
     Fault("scouts", "two localizers without the word for it", True, _with_scouts),
     Fault("dose-page", "a dose page in the series", True, _with_dose_page),
+    Fault("reformats", "coronal reformats in the series", True, _with_reformats),
     Fault("bolus-tracking", "images of bolus tracking in the series", True, _with_bolus_tracking),
     Fault("sent-twice", "every object twice, with another header", True, _sent_twice),
     Fault("sent-twice-renamed", "every object twice, with new identifiers", True, _sent_twice_renamed),

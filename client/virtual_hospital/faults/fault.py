@@ -45,7 +45,7 @@ def hu_of(image: Dataset) -> HuImage:
     return stored.astype(np.int32) + int(float(image.RescaleIntercept))
 
 
-def store_hu(image: Dataset, hu: HuImage) -> None:
+def store_hu(image: Dataset, hu: HuImage | NDArray[np.floating]) -> None:
     """Store HU with the image's own intercept, as 16 signed bits."""
     image.Rows, image.Columns = hu.shape
     stored = np.clip(np.rint(hu) - int(float(image.RescaleIntercept)), _LOWEST, _HIGHEST)

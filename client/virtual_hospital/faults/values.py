@@ -5,12 +5,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from scipy import ndimage
 
 from client.virtual_hospital.faults.fault import Fault, HuImage, Slices, hu_of, set_as_found, store_bits, store_hu
 
-# What twelve bits store of it is −796.
-METAL_HU = 3300
+# An implant of titanium in an extended scale, its edge as blurred and its noise as strong as scanners show them; what
+# twelve bits store of it is −992.
+METAL_HU = 7200.0
 METAL_RADIUS_MM = 6.0
+METAL_BLUR_MM, METAL_NOISE = 0.6, 0.02
+METAL_SLICES = 3
 NOISE_HU = 100.0
 # Of the image's half edge: what lies beyond was not reconstructed.
 RECONSTRUCTED = 0.9
@@ -31,17 +35,20 @@ def _air_beyond(image: Dataset, outside: NDArray[np.bool_]) -> HuImage:
 
 
 def _metal_wrapped(slices: Slices) -> Slices:
-    """Dental metal beyond what twelve bits hold, wrapped to the lowest values."""
-    for image in slices[len(slices) // 4 : len(slices) // 4 + 3]:
-        hu = hu_of(image)
+    """Metal in the densest bone, far beyond what twelve bits hold, wrapped around to the lowest values."""
+    rng = np.random.default_rng([len(slices), 0x3E7A1])
+    for image in slices[len(slices) // 4 : len(slices) // 4 + METAL_SLICES]:
+        hu, pixel_mm = hu_of(image), float(image.PixelSpacing[0])
         place = np.unravel_index(int(np.argmax(hu)), hu.shape)
         rows, columns = np.ogrid[: image.Rows, : image.Columns]
-        near = np.hypot(rows - place[0], columns - place[1]) * float(image.PixelSpacing[0]) < METAL_RADIUS_MM
-        store_hu(image, np.where(near, METAL_HU, hu))
+        inside_mm = METAL_RADIUS_MM - np.hypot(rows - place[0], columns - place[1]) * pixel_mm
+        share = ndimage.gaussian_filter(np.clip(inside_mm / pixel_mm + 0.5, 0.0, 1.0), METAL_BLUR_MM / pixel_mm)
+        metal = METAL_HU * rng.normal(1.0, METAL_NOISE, hu.shape)
+        store_hu(image, hu + share * (metal - hu))
     for image in slices:
         stored = np.maximum(hu_of(image) + 1024, 0) % _TWELVE_BITS
         store_bits(image, stored, bits=12, signed=False, intercept=-1024)
-        del image.PixelPaddingValue
+        image.pop("PixelPaddingValue", None)
     return slices
 
 
@@ -80,14 +87,14 @@ def _noisy_air(slices: Slices) -> Slices:
         hu = np.maximum(hu_of(image), _AIR_HU)
         noise = np.where(hu < -900, rng.normal(0.0, NOISE_HU, hu.shape), 0.0)
         store_bits(image, np.rint(hu + noise) + 8192, bits=16, signed=False, intercept=-8192)
-        del image.PixelPaddingValue
+        image.pop("PixelPaddingValue", None)
     return slices
 
 
 def _offset_lost(slices: Slices) -> Slices:
     for image in slices:
         store_bits(image, np.clip(hu_of(image), -1024, 3071) + 1024, bits=16, signed=True, intercept=0)
-        del image.PixelPaddingValue
+        image.pop("PixelPaddingValue", None)
     return slices
 
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import zipfile
-
 import numpy as np
 import pytest
 from pydicom import Dataset, Sequence
 from pydicom.uid import generate_uid
 
 from client.archive.discovery import discover
-from client.archive.packed import is_packed
 from client.archive.verdict_codes import VerdictCode
 from tests.client.archive.looked_through import difference_hu
-from tests.client.looking import NAMES, settle
+from tests.client.looking import NAMES
 from tests.fuzz.seeds import enhanced_ct
 
 
@@ -154,45 +151,6 @@ def test_a_few_short_series_are_left_as_they_are(series, tmp_path):
     for number in range(4):
         series(study_uid="1.2.3").write(tmp_path / str(number), range(2))
     assert len(discover(tmp_path, NAMES)) == 4
-
-
-def test_a_zip_among_images_is_named_and_the_rest_is_used(head_series, look, tmp_path):
-    writer = head_series()
-    paths = writer.write(tmp_path / "archive")
-    with zipfile.ZipFile(tmp_path / "archive" / "SECRETNAME", "w") as packed:
-        packed.write(paths[0], "SECRETNAME.dcm")
-    found = look(tmp_path / "archive")
-    assert found.codes == ["accepted", "archive_in_archive"]
-    assert found.findings.flow.excluded == {"archive_in_archive": 1}
-
-
-def test_an_archive_of_zips_alone_is_not_empty_and_remembered(series, index, tmp_path):
-    paths = series().write(tmp_path / "images", [0])
-    (tmp_path / "archive").mkdir()
-    with zipfile.ZipFile(tmp_path / "archive" / "one.zip", "w") as packed:
-        packed.write(paths[0], "one.dcm")
-    settle()
-    (first,) = discover(tmp_path / "archive", NAMES, index=index)
-    assert first.packed and not first.unreadable
-    assert discover(tmp_path / "archive", NAMES, index=index) == (first,)
-
-
-@pytest.mark.parametrize(
-    ("opening", "packed"),
-    [
-        (b"PK\x03\x04" + bytes(26) + b"image.dcm", True),
-        (b"PK\x03\x04" + bytes(26) + b"[Content_Types].xml", False),
-        (b"7z\xbc\xaf\x27\x1c", True),
-        (b"Rar!\x1a\x07\x01\x00", True),
-        (b"\x1f\x8b\x08\x00", True),
-        (b"x" * 257 + b"ustar\x00", True),
-        (b"PK", False),
-        (b"", False),
-        (b"just text" * 60, False),
-    ],
-)
-def test_packed_files_are_told_by_their_first_bytes(opening, packed):
-    assert is_packed(opening) is packed
 
 
 def test_enhanced_frames_that_hold_no_hu_are_told(look, tmp_path):

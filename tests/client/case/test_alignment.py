@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,46 +16,13 @@ from client.archive.verdict_codes import VerdictCode
 from client.case.acceptance import judge_alignment
 from client.case.alignment import align
 from client.case.body import find_body
-from client.case.decoding import AIR_HU, SliceStack, block_mean, decode_stack
+from client.case.decoding import decode_stack
 from client.case.template import LOWEST_MM, WINDOW_HU
 from client.case.volume import Pose, resample
 from client.phantom.anatomy import procedural_head, template_head
 from common.geometry import Grid
 from common.study import CohortSettings
-
-GRID = Grid(shape=(88, 88, 80), voxel_mm=3.0)
-
-
-def stack_of(hu, grid=GRID):
-    x, y, z = (grid.centres_mm(axis) for axis in (2, 1, 0))
-    origins = np.stack([np.full_like(z, x[0]), np.full_like(z, y[0]), z], axis=1)
-    row, column = np.array([0, grid.voxel_mm, 0]), np.array([grid.voxel_mm, 0, 0])
-    return SliceStack(np.clip(hu, AIR_HU, None).astype(np.float32), origins, row, column, -1000.0, 1500.0)
-
-
-def posed(hu, turn_deg, shift_mm):
-    """A head turned about (x, y, z) and shifted in LPS, with the pose that brings it back."""
-    rotation = Rotation.from_euler("xyz", turn_deg, degrees=True).as_matrix()
-    pose = Pose(rotation, np.array(shift_mm, float))
-    inverse = Pose(rotation.T, -rotation.T @ pose.centre_mm)
-    return stack_of(resample(stack_of(hu), inverse, GRID)), pose
-
-
-def aligned(stack):
-    body = find_body(stack)
-    assert body is not None
-    return align(body.stack, body.brain_guesses_mm)
-
-
-def apart(first, second):
-    """Angle in degrees and distance of the centres in mm."""
-    angle = np.degrees(Rotation.from_matrix(first.rotation.T @ second.rotation).magnitude())
-    return angle, float(np.linalg.norm(first.centre_mm - second.centre_mm))
-
-
-def part(stack, low_mm=-1e9, high_mm=1e9):
-    kept = (stack.positions_mm >= low_mm) & (stack.positions_mm <= high_mm)
-    return replace(stack, hu=stack.hu[kept], origins_mm=stack.origins_mm[kept])
+from tests.client.stacks import GRID, aligned, apart, nifti_stack, part, posed, stack_of
 
 
 @pytest.fixture(scope="module")
@@ -120,18 +86,6 @@ def test_one_alignment_takes_at_most_seven_tenths_of_a_cpu_second(heads):
         assert time.process_time() - start < 0.7
     finally:
         torch.set_num_threads(threads)
-
-
-def nifti_stack(path):
-    image = sitk.ReadImage(str(path))
-    hu = np.clip(sitk.GetArrayFromImage(image).astype(np.float32), AIR_HU, None)
-    step, origin = np.array(image.GetSpacing()), np.array(image.GetOrigin())
-    blocks = [max(1, round(1.44 / length)) for length in step]
-    hu = block_mean(hu, (1, blocks[1], blocks[0]))
-    shift = (np.array(blocks) - 1) / 2 * step
-    origins = np.array([[origin[0] + shift[0], origin[1] + shift[1], origin[2] + i * step[2]] for i in range(len(hu))])
-    row, column = np.array([0, step[1] * blocks[1], 0]), np.array([step[0] * blocks[0], 0, 0])
-    return SliceStack(hu, origins, row, column, -1000.0, 1500.0)
 
 
 def itk_image(volume, voxel_mm, centre_mm):

@@ -56,6 +56,22 @@ def test_a_head_lying_on_the_table_is_freed_from_it(head):
     assert left.sum() < 0.15 * (table & (head == AIR_HU)).sum()
 
 
+@pytest.mark.parametrize("gap_mm", [5.0, 10.0])
+def test_a_mask_that_stands_off_the_skin_goes_though_it_touches_it_in_places(head, gap_mm):
+    z, y, x = places()
+    radius = np.sqrt((x / 70) ** 2 + ((y + 10) / 90) ** 2 + (z / 75) ** 2)
+    away_mm = (radius - 1) * np.sqrt(x**2 + (y + 10) ** 2 + z**2) / np.maximum(radius, 0.1)
+    shell = (away_mm > gap_mm) & (away_mm < gap_mm + 3.5) & (y < 0)
+    props = (away_mm > 0) & (away_mm <= gap_mm) & (y < -60) & (np.abs(z % 40 - 20) < 4) & (np.abs(x) < 12)
+    masked = head.copy()
+    masked[shell | props] = -60
+    body = find_body(stack_of(masked))
+    assert body is not None
+    kept = body.stack.hu > -300
+    assert (kept & shell).sum() < 0.05 * shell.sum()
+    assert (body.stack.hu[head > AIR_HU] == head[head > AIR_HU]).all()
+
+
 def test_ears_stay(head):
     z, y, x = places()
     ear = (abs(x) > 66) & (abs(x) < 84) & (abs(y) < 10) & (abs(z) < 22) & (head == AIR_HU)

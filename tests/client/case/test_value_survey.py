@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import ndimage
 
 from client.archive import VerdictCode
@@ -92,13 +96,40 @@ def test_a_head_without_noise_is_no_plateau(head_hu, head_series, outcome, tmp_p
     assert isinstance(outcome(tmp_path), Case)
 
 
+@given(
+    st.dictionaries(st.integers(0, 12), st.integers(1, 120), max_size=8),
+    st.integers(0, 12),
+    st.integers(0, 400),
+    st.sampled_from([0, 500, 3000, 20_000, 100_000]),
+)
+def test_the_share_of_a_plateau_is_whole_just_where_the_plain_rule_sees_one(counts, peak, other_blocks, body_pixels):
+    survey = ValueSurvey(0.5)
+    survey._flats = Counter({float(value): count for value, count in counts.items()})
+    survey._peak_hu, survey._body_pixels = float(peak), body_pixels
+    survey._flat_blocks = sum(counts.values()) + other_blocks
+    alone = [
+        count
+        for value, count in counts.items()
+        if value < peak and count >= 12 + 5 * max(_beside(counts, value), default=0)
+    ]
+    largest = max(alone, default=0)
+    plain = 0 < largest <= 0.05 * body_pixels and survey._flat_blocks - largest <= 0.005 * body_pixels
+    assert (survey.wrapped_share >= 1) is plain
+
+
+def _beside(counts, value):
+    """Counts of the next values that occur, below and above."""
+    below, above = [v for v in counts if v < value], [v for v in counts if v > value]
+    return [counts[v] for v in ([max(below)] if below else []) + ([min(above)] if above else [])]
+
+
 def test_streaks_below_padding_beside_metal_in_an_extended_scale_are_no_holes():
     hu = np.random.default_rng(0).normal(40, 5, (96, 96)).astype(np.float32)
     hu[40:50, 30:36], hu[40:50, 44:50], hu[42:48, 37:43] = 9000, 9000, -2200
     survey = ValueSurvey(0.5)
     survey.take(np.zeros_like(hu, np.int16), np.full_like(hu, 40) + np.arange(96, dtype=np.float32), None)
     survey.take(np.rint(hu).astype(np.int16), hu, None)
-    assert not survey.wrapped
+    assert survey.wrapped_share == 0
 
 
 @pytest.mark.parametrize(("lowest", "metal_hu"), [(-1024, 4500.0), (-1024, 20_000.0), (-2048, 9000.0), (-3072, 4000.0)])
@@ -112,4 +143,41 @@ def test_blurred_metal_that_wraps_falls_from_the_top_of_the_range(lowest, metal_
         survey = ValueSurvey(0.5)
         for plane in (rng.normal(40, 5, metal.shape), values, values):
             survey.take(np.rint(plane).astype(np.int16), np.rint(plane).astype(np.float32), None)
-        assert survey.wrapped is expected
+        assert (survey.wrapped_share >= 1) is expected
+
+
+@pytest.mark.parametrize("pixel_mm", [0.5, 1.0, 2.0])
+def test_metal_as_wide_as_an_implant_that_wraps_is_told_and_the_same_cut_off_is_none(pixel_mm):
+    """Titanium of 12 mm in dense bone, blurred by 0.6 mm; cut off at any height, with a dark streak through it."""
+    size = round(100 / pixel_mm)
+    y, x = (np.mgrid[:size, :size] - (size - 1) / 2) * pixel_mm
+    away = np.hypot(y, x)
+    share = ndimage.gaussian_filter(np.clip((6 - away) / pixel_mm + 0.5, 0, 1), 0.6 / pixel_mm)
+    rng = np.random.default_rng(5)
+    bone = np.where(away < 12, 1500.0, 40.0) + rng.normal(0, 4, away.shape)
+    hu = bone + share * (7200 * rng.normal(1, 0.02, away.shape) - bone)
+    streaked = np.where((np.abs(x - y) < 1.5) & (away < 20), hu - 2500 - share * 5000, hu)
+    for values, expected in (
+        (wrapped(hu, -1024), True),
+        (np.clip(hu, -1024, 3071), False),
+        (np.clip(streaked, -1024, 3071), False),
+        (np.clip(streaked, -1024, 2976), False),
+    ):
+        survey = ValueSurvey(pixel_mm)
+        for plane in (bone, values, values, values, bone):
+            survey.take(np.rint(plane).astype(np.int16), np.rint(plane).astype(np.float32), None)
+        assert (survey.wrapped_share >= 1) is expected
+
+
+@pytest.mark.parametrize("metal_hu", [-796, 1000, 500])
+def test_a_small_plateau_is_told_whichever_rows_it_covers(metal_hu):
+    """Metal of one value, 6 mm wide in one slice of pixels of 0.5 mm: the extended scale is cut off before it wraps."""
+    rng = np.random.default_rng(1)
+    for row in range(40, 44):
+        hu = rng.normal(40, 5, (512, 512))
+        hu[row - 4 : row + 16, 40:60] = rng.normal(1500, 5, (20, 20))
+        hu[row : row + 12, 44:56] = metal_hu
+        survey = ValueSurvey(0.5)
+        for plane in (rng.normal(40, 5, hu.shape), hu):
+            survey.take(np.rint(plane).astype(np.int16), np.rint(plane).astype(np.float32), None)
+        assert survey.wrapped_share >= 1

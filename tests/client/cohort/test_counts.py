@@ -65,13 +65,16 @@ def facts(manufacturer="ge", kvp=120.0, slice_mm=4.0):
 
 def test_the_document_counts_cases_by_scanner_voltage_and_spacing(study):
     known = [*[facts()] * 12, *[facts("siemens", None, 0.6)] * 11]
-    counts = cohort_counts(findings(study, {"not_ct": 30, "not_a_head": 12}, 23), known)
+    counts = cohort_counts(
+        findings(study, {"not_ct": 30, "not_a_head": 12}, 23), known, {"shear_deg": 11, "residual_hu": 0}
+    )
     assert counts.flow.model_dump() == {
         "found": 65,
         "eligible": 23,
         "used": 23,
         "excluded": {"not_a_head": 12, "not_ct": 30},
     }
+    assert counts.passed_narrowly == {"residual_hu": 0, "shear_deg": 11}
     assert counts.scanners == {"ge": 12, "siemens": 11}
     assert counts.kvp == {"110 to 129 kV": 12, NOT_STATED: 11}
     assert counts.slice_spacing == {"4 mm and more": 12, "under 1 mm": 11}
@@ -79,14 +82,27 @@ def test_the_document_counts_cases_by_scanner_voltage_and_spacing(study):
 
 
 def test_a_single_excluded_series_does_not_follow_from_the_totals(study):
-    counts = cohort_counts(findings(study, {"not_a_head": 1}, 23), [facts()] * 23)
+    counts = cohort_counts(findings(study, {"not_a_head": 1}, 23), [facts()] * 23, {})
     assert counts.flow.excluded == {"not_a_head": "<10"}
     assert (counts.flow.found, counts.flow.eligible, counts.flow.used) == (WITHHELD, WITHHELD, 23)
 
 
+def test_few_cases_that_passed_narrowly_are_not_counted_nor_all_but_few(study):
+    narrow = {"cut_share": 3, "residual_hu": 0, "shear_deg": 15, "tilt_deg": 23, "step_left_mm": 13}
+    counts = cohort_counts(findings(study, {}, 23), [facts()] * 23, narrow)
+    assert counts.passed_narrowly == {
+        "cut_share": "<10",
+        "residual_hu": 0,
+        "shear_deg": WITHHELD,
+        "step_left_mm": 13,
+        "tilt_deg": 23,
+    }
+
+
 def test_the_minimum_is_the_studys(study):
     open_study = study.model_copy(update={"privacy": Privacy(minimum_cases=1)})
-    counts = cohort_counts(findings(open_study, {"not_a_head": 1}, 2), [facts()] * 2)
+    counts = cohort_counts(findings(open_study, {"not_a_head": 1}, 2), [facts()] * 2, {"shear_deg": 1})
+    assert counts.passed_narrowly == {"shear_deg": 1}
     assert json.loads(counts.model_dump_json())["flow"] == {
         "found": 3,
         "eligible": 2,

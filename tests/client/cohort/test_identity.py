@@ -10,6 +10,7 @@ import pytest
 
 from client.cohort import build_cohort, cohort_counts, examine
 from client.cohort.likeness import may_be_one
+from client.cohort_page import write_cohort_page
 from client.phantom import procedural_head
 from common.geometry import Grid
 from common.roles import Role
@@ -17,14 +18,22 @@ from common.study import CohortSettings, Study
 from tests.client.heads import vary
 
 
+def person(seed: int) -> np.ndarray:
+    """The head of a person, in slices of 6 mm and pixels of 3 mm."""
+    thin = procedural_head(seed, Grid(shape=(80, 80, 64), voxel_mm=3.0)).astype(np.float32)
+    return np.rint((thin[::2] + thin[1::2]) / 2).astype(np.int16)
+
+
 @pytest.fixture(scope="session")
 def other_heads() -> list[np.ndarray]:
-    """Heads of four people, in slices of 6 mm and pixels of 3 mm."""
-    made = []
-    for seed in (11, 12, 13, 14):
-        thin = procedural_head(seed, Grid(shape=(80, 80, 64), voxel_mm=3.0)).astype(np.float32)
-        made.append(np.rint((thin[::2] + thin[1::2]) / 2).astype(np.int16))
-    return made
+    """Heads of four people."""
+    return [person(seed) for seed in (11, 12, 13, 14)]
+
+
+@pytest.fixture(scope="session")
+def many_heads(other_heads) -> list[np.ndarray]:
+    """Heads of ten people."""
+    return [*other_heads, *(person(seed) for seed in range(15, 21))]
 
 
 @pytest.fixture
@@ -53,6 +62,37 @@ def test_studies_of_a_placeholder_are_patients_of_their_own(write, other_heads, 
     assert cohort.flow.used == 4
     assert len(cohort.validation) == 2
     assert all(case.is_by_study for case in (*cohort.train, *cohort.validation))
+
+
+@pytest.mark.parametrize("patient_id", ["ANONYMOUS", "HOSPITAL-7"])
+def test_many_heads_of_one_identifier_fall_on_both_sides_each_by_its_own_study(
+    write, many_heads, study, tmp_path, patient_id
+):
+    write(patient_id, many_heads)
+    sides: dict[str, set[str]] = {}
+    for name in ("one", "two", "three"):
+        cohort = split_of(tmp_path, study.model_copy(update={"name": name}), fraction=0.3)
+        assert (len(cohort.train), len(cohort.validation)) == (7, 3)
+        for side, cases in (("train", cohort.train), ("validation", cohort.validation)):
+            for case in cases:
+                sides.setdefault(case.pseudonym, set()).add(side)
+    assert len(sides) == 10
+    assert sum(len(both) == 2 for both in sides.values()) >= 2, "each study's side is drawn for itself"
+
+
+def test_page_and_counts_say_that_the_split_is_by_study_and_who_stays_together(write, other_heads, study, tmp_path):
+    write("ANONYMOUS", [*other_heads, vary(other_heads[0], 5)])
+    open_study = study.model_copy(update={"privacy": study.privacy.model_copy(update={"minimum_cases": 1})})
+    findings = examine(tmp_path / "archive", open_study, tmp_path / "state", workers=1)
+    cases = [case.load() for case in findings.cases]
+    counts = cohort_counts(findings, [case.facts for case in cases])
+    assert (counts.known_by_study, counts.kept_together) == (5, 2)
+    write_cohort_page(tmp_path / "cohort.html", findings, cases)
+    page = (tmp_path / "cohort.html").read_text()
+    assert "5 of 5 cases are known by their study" in page
+    assert "split by study, each under a pseudonym of its own; but 2 of them may show one head" in page
+    hidden = cohort_counts(examine(tmp_path / "archive", study, tmp_path / "state", workers=1), [])
+    assert hidden.kept_together == f"<{study.privacy.minimum_cases}"
 
 
 def test_studies_that_may_show_one_head_stay_on_one_side(write, head_hu, other_heads, study, tmp_path):
@@ -117,9 +157,9 @@ def test_the_counts_say_how_many_are_known_by_study(write, other_heads, study, t
     write("SECRET-7", other_heads[2:3])
     open_study = study.model_copy(update={"privacy": study.privacy.model_copy(update={"minimum_cases": 1})})
     findings = examine(tmp_path / "archive", open_study, tmp_path / "state", workers=1)
-    counts = cohort_counts(findings, [case.load().facts for case in findings.cases])
+    counts = cohort_counts(findings, [case.load().facts for case in findings.cases], {})
     assert (counts.flow.used, counts.known_by_study) == (3, 2)
-    hidden = cohort_counts(examine(tmp_path / "archive", study, tmp_path / "state", workers=1), [])
+    hidden = cohort_counts(examine(tmp_path / "archive", study, tmp_path / "state", workers=1), [], {})
     assert hidden.known_by_study == f"<{study.privacy.minimum_cases}"
 
 

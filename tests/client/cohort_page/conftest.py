@@ -12,7 +12,7 @@ import pytest
 
 from client.archive import VerdictCode
 from client.case import Case, CaseFacts, Provenance, Step
-from client.cohort import Findings, SeriesVerdict
+from client.cohort import FigureTable, Findings, SeriesVerdict, figure_table
 from client.cohort.examination import CaseFile
 from common.exchange import CohortFlow
 from common.geometry import Geometry, Grid
@@ -28,15 +28,22 @@ USUAL = {
     "pixel_mm": 0.5,
     "coverage_mm": 160.0,
     "tilt_deg": 0.0,
+    "stated_tilt_deg": 0.0,
     "pitch_deg": -3.0,
     "turn_deg": 4.0,
     "residual_hu": 90.0,
     "orientation_margin": 0.3,
+    "skull_share": 0.98,
     "brain_seen_share": 1.0,
+    "brain_like_share": 0.98,
     "cut_share": 0.0,
     "shear_deg": 0.5,
     "slant_deg": -0.2,
-    "step_mm": 0.4,
+    "step_back_mm": 0.4,
+    "step_left_mm": 0.2,
+    "unseen_share": 0.0,
+    "alternation": 0.6,
+    "wrapped_share": 0.0,
     "air_hu": -1005.0,
     "brain_median_hu": 33.0,
     "bone_hu": 1300.0,
@@ -47,6 +54,20 @@ USUAL = {
 def facts() -> Callable[..., CaseFacts]:
     """Facts of a usual head, with what a test changes."""
     return lambda **changes: CaseFacts.model_validate({**USUAL, **changes})
+
+
+@pytest.fixture
+def table(study: Study) -> Callable[[list[CaseFacts]], FigureTable]:
+    """The figures of cases with these facts."""
+
+    def make(facts: list[CaseFacts]) -> FigureTable:
+        volume, pair = np.full(study.grid.shape, -1000, np.int16), np.zeros((2, 1, 1), np.float32)
+        cases = [Case(f"{number:032x}", volume, pair, one) for number, one in enumerate(facts)]
+        files = tuple(CaseFile(Path("unused"), case.pseudonym, study) for case in cases)
+        flow = CohortFlow(found=len(cases), eligible=len(cases), used=len(cases), excluded={})
+        return figure_table(Findings(study, files, flow, ()), cases)
+
+    return make
 
 
 @pytest.fixture

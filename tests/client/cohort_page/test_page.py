@@ -6,14 +6,16 @@ import base64
 import io
 import re
 import stat
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from client.archive import VerdictCode
-from client.cohort import MENDS, REASONS
+from client.cohort import MENDS, REASONS, figure_table
 from client.cohort_page import write_cohort_page
+from client.cohort_page.close_calls import MOST_SHOWN
 from client.cohort_page.page import CASES_IN_A_GROUP, figure
 from client.cohort_page.thumbnails import LARGEST_PIXELS, thumbnails
 from common.geometry import Geometry
@@ -24,7 +26,8 @@ from common.hanging import hung
 def page(tmp_path, findings):
     def write(cases, *excluded):
         path = tmp_path / "state" / "cohort.html"
-        write_cohort_page(path, findings(cases, *excluded), cases)
+        found = findings(cases, *excluded)
+        write_cohort_page(path, found, cases, figure_table(found, cases))
         return path.read_text(encoding="utf-8")
 
     return write
@@ -81,6 +84,73 @@ def test_outliers_come_first_and_say_why(page, case):
     assert "brain, median 5 HU, expected at least 15" in articles[0]
     assert sum('class="case odd"' in article for article in articles) == 1
     assert "1 of 9 marked" in text
+
+
+def narrow_part(text):
+    (part,) = re.findall(r'<section aria-labelledby="narrow">.*?</section>', text, flags=re.DOTALL)
+    assert text.index('id="narrow"') < text.index('id="cases"')
+    return part
+
+
+def test_what_passed_narrowly_stands_before_all_cases_worst_first(page, case):
+    cases = [case(number) for number in range(8)]
+    leaning, cut = case(20, shear_deg=-5.7), case(21, cut_share=0.14)
+    both = case(22, shear_deg=4.8, cut_share=0.18)
+    part = narrow_part(page([*cases, leaning, cut, both]))
+    assert re.findall(r"<h3>(.*?)</h3>", part) == [
+        "Shear of the slices to the back: 2 cases",
+        "Share of slices cut by the field: 2 cases",
+    ]
+    shown = [
+        re.sub(r"<[^>]+>|\s+", " ", item) for item in re.findall(r'<li class="near">.*?</li>', part, flags=re.DOTALL)
+    ]
+    shown = [" ".join(item.split()) for item in shown]
+    assert "−5.7° at least −6° 90 % of the way to positions_contradict : slices are shifted" in shown[0]
+    assert "4.8° at most 6° 60 % of the way to" in shown[1]
+    assert "0.18 at most 0.2 87 % of the way to field_of_view_cut" in shown[2]
+    assert "0.14 at most 0.2 60 % of the way" in shown[3]
+    assert "3 of 11 cases" in part
+    assert part.count("What to look for: ") == 2
+    assert len(re.findall(r'alt="Case \d+: sagittal, bone"', part)) == 2
+    assert len(re.findall(r'alt="Case \d+: axial, bone"', part)) == 2
+
+
+def test_a_case_that_passed_narrowly_has_the_number_it_has_among_all(page, case):
+    text = page([case(1), case(2, cut_share=0.18), case(3, brain_median_hu=2.0)])
+    among_all = dict(re.findall(r"<h3>Case (\d+) <code>(\w+)</code></h3>", text))
+    narrow = dict(re.findall(r"<h4>Case (\d+) <code>(\w+)</code></h4>", text))
+    assert len(narrow) == 2
+    assert narrow.items() <= among_all.items()
+
+
+def test_of_many_narrow_cases_the_worst_are_shown_and_the_others_counted(page, case):
+    part = narrow_part(page([case(number, cut_share=0.13 + number / 1000) for number in range(20)]))
+    assert part.count('<li class="near">') == MOST_SHOWN
+    assert f"{20 - MOST_SHOWN} more are marked among all cases below" in part
+    assert "<b>0.149</b>" in part
+    assert "<b>0.13</b>" not in part
+
+
+def test_the_page_says_when_nothing_passed_narrowly_and_what_came_nearest(page, case):
+    part = narrow_part(page([case(1), case(2, shear_deg=3.6)]))
+    assert "Nothing passed narrowly: no figure of any case lies 50 % or more of the way" in part
+    assert (
+        "The nearest is case 1 with shear of the slices to the back 3.6°, 20 % of the way; at most 6° is accepted"
+        in part
+    )
+    assert "Every figure that is judged is as expected of a head" in narrow_part(page([case(1)]))
+    assert "Passed narrowly" not in page([], VerdictCode.NOT_CT)
+
+
+def test_headings_never_skip_a_level_and_every_picture_has_a_text(page, case):
+    text = page([case(1), case(2, cut_share=0.18)], VerdictCode.NOT_CT)
+    levels = [int(level) for level in re.findall(r"<h([1-6])", text)]
+    assert levels[0] == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    assert text.count("<img ") == len(re.findall(r'<img [^>]*alt="[^"]+"', text))
+    ids = re.findall(r' id="([^"]+)"', text)
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r'aria-labelledby="([^"]+)"', text)) <= set(ids)
 
 
 def test_every_exclusion_stands_with_its_reason_and_mend(page, case):
