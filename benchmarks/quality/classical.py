@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from benchmarks.quality.cohort import GEOMETRY, GRID, RADIOGRAPH, Fold, TrainingCase
+from client.evaluation import with_soft_tissue
+from common.metrics import SOFT_HU
 from common.networks import ProjectorConsistency
 from common.objective import from_window, to_window
-from common.study import Window
+from common.study import SOFT_TISSUE_HU, Window
 
 WINDOW = Window()
 PENALTIES = (0.01, 0.03, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
@@ -70,6 +72,14 @@ def ridge(training: TrainingSet, integrals: Tensor) -> tuple[Tensor, float]:
     errors = {penalty: sum(_error_without(training, group, penalty) for group in groups) for penalty in PENALTIES}
     penalty = min(errors, key=lambda one: errors[one])
     return _hu(_ridge(training.images, training.volumes, integrals.flatten(1), penalty)), penalty
+
+
+def filled(training: TrainingSet, predicted_hu: Tensor) -> Tensor:
+    """(B, z, y, x) HU: predictions with the training cases' mean soft tissue inside their own skulls."""
+    volumes = from_window(training.volumes, WINDOW)
+    soft = (volumes >= SOFT_HU[0]) & (volumes <= SOFT_HU[1])
+    mean = torch.where(soft.any(dim=0), (volumes * soft).sum(dim=0) / soft.sum(dim=0).clamp(min=1), SOFT_TISSUE_HU)
+    return torch.stack([with_soft_tissue(hu, mean.view(GRID.shape), GRID.voxel_mm) for hu in predicted_hu])
 
 
 def consistent(volumes_hu: Tensor, integrals: Tensor, freedom: Tensor) -> Tensor:

@@ -84,11 +84,16 @@ def _digest(whole_key: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(dict(whole_key), sort_keys=True).encode()).hexdigest()[:24]
 
 
+_SOURCES = (".py", ".safetensors")
+
+
 def code_sha256(places: Iterable[str]) -> str:
-    """A hash of source files: of each place below the repository's root, a file or a folder with all below it."""
+    """A hash of source files: of each place below the repository's root, a file or a folder with all below it, tables
+    included."""
     digest = hashlib.sha256()
     for place in sorted(places):
         path = ROOT / place
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+        inside = sorted(file for file in path.rglob("*") if file.suffix in _SOURCES)
+        for file in inside if path.is_dir() else [path]:
             digest.update(file.relative_to(ROOT).as_posix().encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()[:16]

@@ -25,6 +25,11 @@ COLUMNS: Mapping[str, tuple[str, int]] = {
     "bone Dice": ("bone_dice", 3),
     "gradient": ("gradient_ratio", 2),
     "spectrum dB": ("spectrum_distance_db", 1),
+    "brain r": ("brain_correlation", 2),
+    "slope": ("brain_slope", 2),
+    "CSF": ("csf_contrast", 2),
+    "ventricle Dice": ("ventricle_dice", 2),
+    "invented cm³": ("inventions_cm3", 1),
 }
 
 # By method and person, one result a seed.

@@ -17,6 +17,7 @@ from client.learning.schedule import Schedule
 from common.networks import (
     Discriminator,
     Generator,
+    LiftingGenerator,
     Prediction,
     ProjectorConsistency,
     build_discriminator,
@@ -197,10 +198,22 @@ class Players:
             if parameter.grad is not None:
                 # The gradient of FedProx's half mu |w - w0|^2 (Li et al., MLSys 2020).
                 parameter.grad.add_(parameter.detach() - start, alpha=self.study.optimisation.proximal_weight)
-        norm = clip_grad_norm_(network.parameters(), self.study.optimisation.gradient_clip)
-        if not all_finite(norm):
+        norms = [clip_grad_norm_(part, self.study.optimisation.gradient_clip) for part in _learned_apart(network)]
+        if not all_finite(*norms):
             return False
         for group in optimiser.param_groups:
             group["lr"] = rate
         optimiser.step()
         return True
+
+
+def _learned_apart(network: nn.Module) -> list[list[nn.Parameter]]:
+    """Parameters whose gradients have nothing to do with each other: a generator's atlas of the brain, and the rest.
+
+    Clipped together, what a case lacks in the brain would say how far the skull moves.
+    """
+    atlas = network.anatomy if isinstance(network, LiftingGenerator) else None
+    of_atlas = [] if atlas is None else list(atlas.parameters())
+    known = {id(parameter) for parameter in of_atlas}
+    rest = [parameter for parameter in network.parameters() if id(parameter) not in known]
+    return [part for part in (rest, of_atlas) if part]

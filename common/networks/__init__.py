@@ -39,6 +39,7 @@ def build_discriminator(study: Study) -> Discriminator:
 __all__ = [
     "Discriminator",
     "Generator",
+    "LiftingGenerator",
     "Prediction",
     "ProjectorConsistency",
     "build_discriminator",

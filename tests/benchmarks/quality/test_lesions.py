@@ -1,17 +1,19 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from torch import Tensor
 
 from benchmarks.quality import lesions
 from benchmarks.quality.cohort import Fold
-from benchmarks.quality.lesions import Shown, bleeds, smallest_seen, ventricles
+from benchmarks.quality.lesions import Shown, shown_by, smallest_seen, with_bleeds, with_shifts, with_ventricles
 
 
 @pytest.fixture(autouse=True)
 def few_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lesions, "BLEED_RADII_MM", (6.0, 16.0))
     monkeypatch.setattr(lesions, "VENTRICLE_SIZES", (1.2, 1.5))
+    monkeypatch.setattr(lesions, "SHIFTS_MM", (5.0, 15.0))
 
 
 def shown(size: float, cnr: float, share: float = 1.0) -> Shown:
@@ -33,7 +35,7 @@ def test_a_method_that_ignores_the_radiographs_shows_nothing(fold: Fold) -> None
     def blind(integrals: Tensor) -> Tensor:
         return fold.heads.truths_hu[:1].expand(len(integrals), -1, -1, -1)
 
-    found = bleeds(fold, blind)
+    found = shown_by(fold, blind, with_bleeds(fold.heads.fine_hu.float()))
     assert [one.size for one in found] == [6.0, 16.0]
     assert all(one.shown_hu == 0 and not one.is_seen for one in found)
     assert all(one.true_hu > 10 for one in found)
@@ -44,7 +46,22 @@ def test_a_method_that_knows_the_truth_shows_it_all(fold: Fold, monkeypatch: pyt
         return lesions.on_training_grid(fine_hu).float().expand(lesions.NOISES, -1, -1, -1)
 
     monkeypatch.setattr(lesions, "_predictions", exact)
-    found = bleeds(fold, lambda integrals: integrals)
+    head_hu = fold.heads.fine_hu.float()
+    found = shown_by(fold, lambda integrals: integrals, with_bleeds(head_hu))
     assert smallest_seen(found) == 6.0
-    for one in (*found, *ventricles(fold, lambda integrals: integrals)):
+    others = [shown_by(fold, lambda integrals: integrals, make(head_hu)) for make in (with_ventricles, with_shifts)]
+    for one in (*found, *others[0], *others[1]):
         assert one.shown_hu == pytest.approx(one.true_hu, rel=0.02)
+
+
+def test_a_shifted_midline_moves_to_the_left_and_the_skull_stays(fold: Fold) -> None:
+    head_hu = fold.heads.fine_hu.float()
+    (_, moved) = with_shifts(head_hu)[-1]
+    middle = head_hu.shape[0] // 2 + 15
+    ramp = torch.arange(head_hu.shape[2]).float().expand(head_hu.shape)
+    (_, ramp_moved) = with_shifts(ramp)[-1]
+    at = (middle, head_hu.shape[1] // 2 + 3, head_hu.shape[2] // 2)
+    # What was to the right stands here now: towards the left, x grows.
+    assert float(ramp[at] - ramp_moved[at]) * 1.8 == pytest.approx(15.0, abs=0.5)
+    bone = head_hu > 600
+    assert float((moved - head_hu).abs()[bone].mean()) < 0.05 * float(head_hu[bone].mean())
