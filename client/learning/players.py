@@ -157,7 +157,8 @@ class Players:
         if options.raw_weight > 0 and prediction.raw is not prediction.volume:
             total = total + options.raw_weight * reconstruction_loss(prediction.raw, target, self.study.window, options)
         if options.brain_window_weight > 0 or options.brain_contrast_weight > 0:
-            error, lack = brain_losses(prediction.raw, target, self.study.window)
+            shown = prediction.raw if prediction.soft is None else prediction.soft
+            error, lack = brain_losses(shown, target, self.study.window)
             total = total + options.brain_window_weight * error + options.brain_contrast_weight * lack
         if prediction.log_variance is not None:
             surprise = likelihood_loss(prediction.raw, prediction.log_variance, target, options.likelihood)

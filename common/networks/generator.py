@@ -32,11 +32,13 @@ class Prediction:
         volume: windowed to 0..1, after projector consistency.
         raw: windowed to 0..1, before projector consistency; the very tensor ``volume`` where no step is taken.
         log_variance: logarithm of the raw prediction's variance in windowed units; None where the study predicts none.
+        soft: windowed to 0..1, what a voxel holds if it is soft tissue; None where that is an even grey.
     """
 
     volume: Tensor
     raw: Tensor
     log_variance: Tensor | None
+    soft: Tensor | None = None
 
     @property
     def sd(self) -> Tensor | None:
@@ -121,16 +123,17 @@ class Generator(nn.Module, ABC):
         outputs = drawn.outputs
         # Half a bfloat16 step at 0.5 is 2.4 HU, and the projector would see it.
         outputs = outputs.float() if outputs.dtype is torch.bfloat16 else outputs
-        raw, doubt = self._contents_of(outputs[:, : self._contents], drawn.soft)
+        soft = None if drawn.soft is None or self.tissues is None else self.tissues.soft(drawn.soft)
+        raw, doubt = self._contents_of(outputs[:, : self._contents], soft)
         log_variance = _log_variance(outputs[:, -1:]) if self._variance else None
         steps = self._steps[0] if self.training else self._steps[1]
         if self.consistency is None or not steps:
-            return Prediction(raw, raw, log_variance)
+            return Prediction(raw, raw, log_variance, soft)
         freedom = self._freedom(outputs, doubt, log_variance)
-        if drawn.soft is not None:
+        if soft is not None:
             freedom = torch.where(self._brain(raw), self._brain_freedom, freedom)
         volume = self.consistency(raw, freedom, radiographs * self.integral_scale, steps)
-        return Prediction(volume, raw, log_variance)
+        return Prediction(volume, raw, log_variance, soft)
 
     def _brain(self, raw: Tensor) -> Tensor:
         """Where the prediction has soft tissue inside its skull."""

@@ -51,13 +51,18 @@ class TissueMixture(nn.Module):
 
         Args:
             logits: (B, tissues, z, y, x).
-            soft: (B, 1, z, y, x), how soft tissue differs from its middle, before a tanh; an even grey without. It says
-                what the tissue holds and nothing of which tissue it is, and so it leaves the variance as it is.
+            soft: (B, 1, z, y, x), what soft tissue holds as :meth:`soft` gives it; an even grey without. It says
+                nothing of which tissue it is, and so it leaves the variance as it is.
         """
         shares = torch.softmax(logits, dim=1)
         moments = (self.get_buffer("powers") @ shares.flatten(2)).view(logits.shape[0], 2, *logits.shape[2:])
         mean, square = moments[:, :1], moments[:, 1:]
         variance = (square - mean.square()).clamp(min=0) + self._floor
         if soft is not None:
-            mean = mean + shares[:, self._soft : self._soft + 1] * (self._soft_reach * torch.tanh(soft))
+            mean = mean + shares[:, self._soft : self._soft + 1] * (soft - self.get_buffer("powers")[0, self._soft])
         return mean, variance
+
+    def soft(self, change: Tensor) -> Tensor:
+        """Soft tissue, windowed to 0..1, that differs from its middle by an unbounded change."""
+        reached: Tensor = self.get_buffer("powers")[0, self._soft] + self._soft_reach * torch.tanh(change)
+        return reached

@@ -26,7 +26,8 @@ class Optimisation(Section):
         body_weight, bone_weight: extra voxel weight inside the body and in bone (> 300 HU).
         brain_weight: extra voxel weight where the target lies in 0..80 HU inside the skull.
         brain_window_weight: squared error of soft tissue inside the skull before consistency, in units of 40 HU. What
-            L1 over the whole window hardly sees, and whose median is an even grey, has its mean learned here.
+            L1 over the whole window hardly sees, and whose median is an even grey, has its mean learned here; with
+            ``anatomy`` by the atlas alone.
         brain_contrast_weight: squared lack of contrast there: of the slope of prediction on truth below 0.8.
         axis_projection_weight: L1 between the means of output and target along each axis.
         reprojection_weight: L1 between the output's and the input's line integrals.

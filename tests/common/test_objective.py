@@ -9,6 +9,7 @@ from common.objective import (
     adversarial_weight,
     all_finite,
     axis_projection_loss,
+    brain_losses,
     discriminator_loss,
     feature_matching_loss,
     from_window,
@@ -145,3 +146,45 @@ def test_feature_matching_is_the_mean_over_layers_of_mean_differences() -> None:
     generated = [torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0]])]
     real = [torch.tensor([[0.0, 2.0]]), torch.tensor([[4.0]])]
     assert feature_matching_loss(generated, real).item() == pytest.approx((0.5 + 4.0) / 2)
+
+
+def skull_with_ventricle(brain_hu: float = 36.0, csf_hu: float = 6.0) -> torch.Tensor:
+    axes = [torch.linspace(-1.2, 1.2, cells) for cells in (20, 24, 22)]
+    radius = torch.sqrt(sum(axis**2 for axis in torch.meshgrid(*axes, indexing="ij")))
+    hu = torch.full(radius.shape, -1000.0)
+    for limit, value in ((1.0, 1000.0), (0.8, brain_hu), (0.3, csf_hu)):
+        hu[radius < limit] = value
+    return hu[None, None]
+
+
+def brain_of(shown_hu: torch.Tensor, truth_hu: torch.Tensor) -> tuple[float, float]:
+    error, lack = brain_losses(to_window(shown_hu, WINDOW), to_window(truth_hu, WINDOW), WINDOW)
+    return float(error), float(lack)
+
+
+def test_a_true_brain_lacks_nothing_on_whatever_scale_its_scanner_has() -> None:
+    truth = skull_with_ventricle()
+    assert brain_of(truth, truth)[1] == 0
+    error, lack = brain_of(truth + 20, truth)
+    assert error == pytest.approx(brain_of(truth, truth)[0], abs=1e-6)
+    assert lack == 0
+
+
+def test_an_even_grey_lacks_all_of_the_slope_asked_for() -> None:
+    truth = skull_with_ventricle()
+    grey = torch.where((truth > 0) & (truth < 100), torch.tensor(30.0), truth)
+    error, lack = brain_of(grey, truth)
+    assert lack == pytest.approx(0.8**2, abs=1e-3)
+    assert error > brain_of(truth, truth)[0]
+
+
+def test_half_the_contrast_lacks_the_rest_of_it() -> None:
+    assert brain_of(skull_with_ventricle(csf_hu=21.0), skull_with_ventricle())[1] == pytest.approx(0.3**2, abs=0.01)
+
+
+def test_what_lies_outside_the_skull_asks_for_nothing() -> None:
+    truth = skull_with_ventricle()
+    shown = torch.where(truth < -500, torch.tensor(50.0), truth)
+    assert brain_of(shown, truth) == brain_of(truth, truth)
+    air = torch.full_like(truth, -1000.0)
+    assert brain_of(air, air) == (0.0, 0.0)

@@ -10,9 +10,12 @@ from client.case import Case
 from client.learning import LocalTrainer
 from client.learning.players import Players
 from client.learning.samples import Batch, Samples
+from client.phantom import template_head
 from common.exchange import weights_of
+from common.geometry import Grid
 from common.networks import build_generator, load_parameters
-from common.study import Study
+from common.objective import to_window
+from common.study import Study, Window
 
 Tiny = Callable[..., Study]
 MakeCases = Callable[..., list[Case]]
@@ -89,6 +92,7 @@ def test_the_ramp_scales_the_adversarial_term(tiny: Tiny, make_cases: MakeCases)
         {"feature_matching_weight": 0.5},
         {"axis_projection_weight": 1.0},
         {"brain_weight": 4.0},
+        {"brain_contrast_weight": 1.0},
         {"raw_weight": 0.7},
     ],
     ids=lambda options: next(iter(options)),
@@ -152,3 +156,21 @@ def test_the_variance_learns_where_the_generator_errs(tiny: Tiny, make_cases: Ma
 def test_a_study_without_an_adversarial_weight_builds_no_discriminator(tiny: Tiny) -> None:
     assert Players(tiny(adversarial_weight=0.0), CPU).discriminator is None
     assert Players(tiny(), CPU).discriminator is not None
+
+
+def test_what_is_asked_of_the_brain_moves_the_atlas_and_nothing_of_the_skull(tiny: Tiny) -> None:
+    grid = Grid(shape=(32, 32, 32), voxel_mm=7.2)
+    head = to_window(torch.from_numpy(template_head(grid)), Window())[None, None]
+    moved: list[dict[str, torch.Tensor]] = []
+    for weight in (0.0, 50.0):
+        document = tiny(adversarial_weight=0.0).model_dump()
+        document["grid"], document["geometry"]["detector_shape"] = grid.model_dump(), (32, 32)
+        document["networks"]["generator"] |= {"anatomy": True}
+        document["optimisation"] |= {"brain_window_weight": weight, "brain_contrast_weight": weight}
+        study = Study.model_validate(document)
+        players = Players(study, CPU)
+        losses = players.step(Batch(head, torch.full((1, 2, 32, 32), 2.0)), 5)
+        assert losses is not None
+        moved.append({name: parameter.detach() for name, parameter in players.generator.named_parameters()})
+    for name, parameter in moved[0].items():
+        assert torch.equal(parameter, moved[1][name]) == (not name.startswith("anatomy.")), name

@@ -67,8 +67,8 @@ def hu_of(value: torch.Tensor) -> float:
 
 @pytest.mark.parametrize("change_hu", [-30.0, 0.0, 30.0])
 def test_soft_tissue_holds_what_is_said_and_other_tissue_does_not(change_hu: float) -> None:
-    soft = torch.atanh(voxel(change_hu) / SOFT_REACH_HU)
     mixture = TissueMixture((35.0,), WINDOW)
+    soft = mixture.soft(torch.atanh(voxel(change_hu) / SOFT_REACH_HU))
     for logits, expected_hu in (((0, 60, 0), 35 + change_hu), ((60, 0, 0), -1000), ((0, 0, 60), 1500)):
         mean, variance = mixture(voxel(*(float(logit) for logit in logits)), soft)
         assert hu_of(mean) == pytest.approx(expected_hu, abs=0.01)
