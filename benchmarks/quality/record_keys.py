@@ -41,7 +41,7 @@ def key_now(kind: str, key: Mapping[str, Any]) -> dict[str, Any] | None:
         key: with the method, the person, and where they count the seed, the budget, and what was found.
     """
     method, person = key["method"], key["person"]
-    if method not in (*methods.METHODS, *methods.EXTRAS) or person not in PERSONS:
+    if method not in (*methods.METHODS, *methods.EXTRAS, *methods.ORACLES) or person not in PERSONS:
         return None
     note = KeyNote()
     fold = cast("Any", SimpleNamespace(person=person))

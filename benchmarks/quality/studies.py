@@ -97,7 +97,6 @@ ATLAS = f"{FEDERATED_AS}, brain atlas"
 # One thing changed in the network without the game, to see what matters.
 ABLATIONS: Mapping[str, Network] = {
     ATLAS: Network(_ATLAS, _ASKED_FOR, ADVERSARIAL_FROM),
-    "brain atlas, not asked for": Network(_ATLAS, {}, ADVERSARIAL_FROM),
     "widened on the fly": Network(
         {}, _WITHOUT_GAME, widening={"displacement_mm": 3.0, "scale": 0.05, "rotation_deg": 3.0, "shift_mm": 3.0}
     ),

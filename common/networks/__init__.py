@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import torch
 
+from common.networks.brain_atlas import ATLAS_LOW_MM, ATLAS_NODE_MM, ATLAS_SHAPE
 from common.networks.consistency import ProjectorConsistency
 from common.networks.discriminator import Discriminator, PatchDiscriminator
 from common.networks.generator import Generator, Prediction
@@ -37,6 +38,9 @@ def build_discriminator(study: Study) -> Discriminator:
 
 
 __all__ = [
+    "ATLAS_LOW_MM",
+    "ATLAS_NODE_MM",
+    "ATLAS_SHAPE",
     "Discriminator",
     "Generator",
     "LiftingGenerator",

@@ -12,8 +12,8 @@ from torch.nn import functional
 
 from common.errors import ExitCode, Refusal
 from common.geometry import Geometry, Grid
-from common.networks.anatomy import BentAtlas
 from common.networks.blocks import ConvUnit, JoinUnit, ResidualUnit, depth_to_space, space_to_depth, start_as_resize
+from common.networks.brain_atlas import BentAtlas
 from common.networks.convolution import VolumeConv3d
 from common.networks.generator import Drawn, Generator
 from common.networks.radiograph_encoder import HALVINGS, RadiographEncoder

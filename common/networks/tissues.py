@@ -8,8 +8,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from common.study import Window
-from common.study.networks import SOFT_TISSUE_HU
+from common.study import SOFT_TISSUE_HU, Window
 
 # What one tissue's own HU vary by: the least a prediction can be wrong.
 FLOOR_SD_HU = 8.0

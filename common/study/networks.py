@@ -55,9 +55,8 @@ class GeneratorSettings(Section):
             ``likelihood_weight``.
         consistency_affine: whether each view's measured integrals are first fitted to the projection by a gain and an
             offset near identity, so that errors of exposure, energy and scatter move the volume less.
-        anatomy: whether soft tissue is more than an even grey: an atlas of it that is learned, bent to the skull and
-            changed by what the network reads in the radiographs; see :class:`common.networks.anatomy.BentAtlas`. For
-            ``lifting`` with ``tissues_hu`` alone.
+        anatomy: whether soft tissue is more than an even grey: an atlas that is learned and bent to the skull, see
+            :class:`common.networks.brain_atlas.BentAtlas`; for ``lifting`` with ``tissues_hu`` alone.
     """
 
     name: Literal["lifting", "x2ct"] = "lifting"

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import typer
 
+from benchmarks.quality import methods
 from benchmarks.quality.cohort import Fold
 from benchmarks.quality.lesions import Shown
-from benchmarks.quality.methods import Runner
+from benchmarks.quality.methods import ORACLES, Runner
 from benchmarks.quality.record_keys import key_now
 from benchmarks.quality.rename import OLDER, RECORDS, RENAMED, SAME, TAKEN, UNKNOWN, read_records, rename, rename_all
 from benchmarks.quality.store import ROOT, Store, record_name
@@ -28,12 +29,17 @@ def without_source(key: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in key.items() if name != "source"}
 
 
-def test_the_tool_asks_for_the_keys_that_the_benchmark_keeps_by(fold: Fold, store: Store, tmp_path: Path) -> None:
+def test_the_tool_asks_for_the_keys_that_the_benchmark_keeps_by(
+    fold: Fold, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     runner = Runner(fold, store, 1, 5.0, lambda _: None)
     runner.result("mean volume")
-    runner.findings("mean volume", "bleed", lambda *_: [Shown(4.0, 30.0, 3.0, 0.5)])
+    monkeypatch.setattr(methods.lesions, "shown_by", lambda *_: [Shown(4.0, 30.0, 3.0, 0.5)])
+    monkeypatch.setattr(methods.oracle, "shown_by", lambda *_, photons: [Shown(4.0, 30.0, 3.0, 0.5)])
+    for name in ("mean volume", *ORACLES):
+        runner.findings(name, "bleed", lambda head_hu: [(4.0, head_hu)])
     records = read_records(tmp_path / "records")
-    assert [record.kind for record in records] == ["findings", "results"]
+    assert [record.kind for record in records] == ["findings"] * 3 + ["results"]
     assert [key_now(record.kind, record.key) for record in records] == [without_source(r.key) for r in records]
     assert [record.path.name for record in records] == [record_name(record.key) for record in records]
 

@@ -10,7 +10,7 @@ from benchmarks.quality import methods, training
 from benchmarks.quality.cohort import Fold
 from benchmarks.quality.federation import train_federated
 from benchmarks.quality.lesions import Shown
-from benchmarks.quality.methods import CENTRALISED, LOCAL, Runner
+from benchmarks.quality.methods import CENTRALISED, LOCAL, ORACLES, Runner
 from benchmarks.quality.pictures import write_page
 from benchmarks.quality.store import Store
 from benchmarks.quality.studies import ABLATIONS, FEDERATED, FEDERATED_AS, FEDERATIONS, NETWORKS, Federation, study_of
@@ -72,18 +72,23 @@ def test_a_result_is_computed_once_and_read_back(fold: Fold, tmp_path: Path) -> 
     assert kept.shape == fold.heads.truths_hu.shape
 
 
-def test_findings_are_measured_once_and_only_where_a_method_was_run(fold: Fold, tmp_path: Path) -> None:
-    measured: list[int] = []
+def test_findings_are_measured_once_and_only_where_a_method_was_run(
+    fold: Fold, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[str] = []
 
-    def measure(held_out: Fold, predict: object) -> list[Shown]:
-        measured.append(1)
+    def note(by: str) -> list[Shown]:
+        measured.append(by)
         return [Shown(4.0, 30.0, 3.0, 0.5)]
 
+    monkeypatch.setattr(methods.lesions, "shown_by", lambda *_: note("method"))
+    monkeypatch.setattr(methods.oracle, "shown_by", lambda *_, photons: note(f"oracle, {photons}"))
     runner = Runner(fold, Store(tmp_path), 1, 5.0, lambda _: None)
-    found = [runner.findings("mean volume", "bleed", measure) for _ in range(2)]
-    assert found[0] == found[1] == [Shown(4.0, 30.0, 3.0, 0.5)]
-    assert runner.findings(FEDERATED_AS, "bleed", measure) == []
-    assert len(measured) == 1
+    for name in ("mean volume", *ORACLES):
+        found = [runner.findings(name, "bleed", lambda head_hu: [(4.0, head_hu)]) for _ in range(2)]
+        assert found[0] == found[1] == [Shown(4.0, 30.0, 3.0, 0.5)]
+    assert runner.findings(FEDERATED_AS, "bleed", lambda head_hu: [(4.0, head_hu)]) == []
+    assert measured == ["method", "oracle, True", "oracle, False"]
 
 
 def test_a_site_alone_does_not_exist_where_its_person_is_held_out(fold: Fold, tmp_path: Path) -> None:

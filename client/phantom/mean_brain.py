@@ -1,6 +1,6 @@
 """What a generator's atlas of the brain starts from: the average procedural head's soft tissue and its two modes.
 
-    python -m client.phantom.mean_anatomy common/networks/anatomy.safetensors
+    python -m client.phantom.mean_brain common/networks/brain_atlas.safetensors
 
 writes the table that the networks carry. It holds no patient.
 """
@@ -20,7 +20,7 @@ from client.phantom.anatomy import painted_head
 from client.phantom.head_plan import HeadPlan
 from common.files import write_atomic
 from common.geometry import Grid
-from common.networks.anatomy import LOW_MM, NODE_MM, SHAPE
+from common.networks import ATLAS_LOW_MM, ATLAS_NODE_MM, ATLAS_SHAPE
 
 _FINE = Grid(shape=(80, 96, 80), voxel_mm=2.5)
 # Gyri differ from head to head: in the mean over their phases there are none.
@@ -34,7 +34,7 @@ _LEAST_SHARE = 0.05
 Values = NDArray[np.float64]
 
 
-def mean_anatomy_hu() -> NDArray[np.float32]:
+def mean_brain_hu() -> NDArray[np.float32]:
     """(3, z, y, x) at the atlas's nodes: soft tissue in HU, and its change from small to large ventricles and sulci,
     halved."""
     plan = HeadPlan()
@@ -57,11 +57,11 @@ def _mean_over_folds(plan: HeadPlan) -> Values:
 def _at_nodes(hu: NDArray[np.int16]) -> Values:
     soft = (hu >= _SOFT_HU[0]) & (hu <= _SOFT_HU[1])
     places = [
-        (low + NODE_MM * np.arange(count)) / _FINE.voxel_mm + (cells - 1) / 2
-        for low, count, cells in zip(LOW_MM, SHAPE, _FINE.shape, strict=True)
+        (low + ATLAS_NODE_MM * np.arange(count)) / _FINE.voxel_mm + (cells - 1) / 2
+        for low, count, cells in zip(ATLAS_LOW_MM, ATLAS_SHAPE, _FINE.shape, strict=True)
     ]
     nodes = np.stack(np.meshgrid(*places, indexing="ij"))
-    value, share = np.zeros(SHAPE), np.zeros(SHAPE)
+    value, share = np.zeros(ATLAS_SHAPE), np.zeros(ATLAS_SHAPE)
     for sigma_mm in (_NEAR_MM, _FAR_MM):
         shares = ndimage.gaussian_filter(soft.astype(float), sigma_mm / _FINE.voxel_mm)
         sums = ndimage.gaussian_filter(np.where(soft, hu, 0).astype(float), sigma_mm / _FINE.voxel_mm)
@@ -73,4 +73,4 @@ def _at_nodes(hu: NDArray[np.int16]) -> Values:
 
 
 if __name__ == "__main__":
-    write_atomic(Path(sys.argv[1]), save({"hu": mean_anatomy_hu().astype(np.float16)}), mode=0o644)
+    write_atomic(Path(sys.argv[1]), save({"hu": mean_brain_hu().astype(np.float16)}), mode=0o644)

@@ -8,21 +8,21 @@ import numpy as np
 from safetensors.numpy import load
 
 import common.networks
-from client.phantom.mean_anatomy import mean_anatomy_hu
-from common.networks.anatomy import LOW_MM, NODE_MM, SHAPE
+from client.phantom.mean_brain import mean_brain_hu
+from common.networks.brain_atlas import ATLAS_LOW_MM, ATLAS_NODE_MM, ATLAS_SHAPE
 
-TABLE = Path(common.networks.__file__).with_name("anatomy.safetensors")
+TABLE = Path(common.networks.__file__).with_name("brain_atlas.safetensors")
 
 
 def node(z_mm: float, y_mm: float, x_mm: float) -> tuple[int, int, int]:
-    z, y, x = (round((at - low) / NODE_MM) for at, low in zip((z_mm, y_mm, x_mm), LOW_MM, strict=True))
+    z, y, x = (round((at - low) / ATLAS_NODE_MM) for at, low in zip((z_mm, y_mm, x_mm), ATLAS_LOW_MM, strict=True))
     return z, y, x
 
 
 def test_the_table_is_made_of_the_procedural_head() -> None:
     kept = load(TABLE.read_bytes())["hu"].astype(np.float32)
-    assert kept.shape == (3, *SHAPE)
-    assert np.abs(kept - mean_anatomy_hu()).max() < 0.1
+    assert kept.shape == (3, *ATLAS_SHAPE)
+    assert np.abs(kept - mean_brain_hu()).max() < 0.1
 
 
 def test_ventricles_and_sulci_stand_where_they_belong() -> None:

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from common.geometry import Grid
 from common.networks import build_generator
-from common.networks.anatomy import GREATEST_BEND_MM, LOW_MM, NODE_MM, SHAPE, BentAtlas
+from common.networks.brain_atlas import ATLAS_LOW_MM, ATLAS_NODE_MM, ATLAS_SHAPE, GREATEST_BEND_MM, BentAtlas
 from common.networks.tissues import SOFT_REACH_HU
 from common.objective import from_window
 from common.study import SOFT_TISSUE_HU, Study
@@ -29,11 +29,11 @@ def told(atlas: BentAtlas, *, move_mm: tuple[float, float, float] = (0, 0, 0), m
 def plain(values: np.ndarray, move_mm=(0.0, 0.0, 0.0)) -> np.ndarray:
     """Trilinear between nodes, voxel by voxel in mm."""
     axes = [
-        (GRID.centres_mm(axis) + move - low) / NODE_MM
-        for axis, (low, move) in enumerate(zip(LOW_MM, move_mm, strict=True))
+        (GRID.centres_mm(axis) + move - low) / ATLAS_NODE_MM
+        for axis, (low, move) in enumerate(zip(ATLAS_LOW_MM, move_mm, strict=True))
     ]
     places = np.stack(np.meshgrid(*axes, indexing="ij"))
-    places = np.clip(places, 0, np.array(SHAPE).reshape(3, 1, 1, 1) - 1)
+    places = np.clip(places, 0, np.array(ATLAS_SHAPE).reshape(3, 1, 1, 1) - 1)
     return ndimage.map_coordinates(values, places, order=1, mode="nearest")
 
 
@@ -80,7 +80,7 @@ def test_a_study_with_anatomy_starts_with_a_brain_and_without_it_keeps_its_ident
     other = Study.model_validate(document)
     assert Study.model_validate_json(other.canonical_json()).sha256 == other.sha256 != study.sha256
     generator = build_generator(other)
-    assert dict(generator.named_parameters())["anatomy.atlas"].shape == (3, *SHAPE)
+    assert dict(generator.named_parameters())["anatomy.atlas"].shape == (3, *ATLAS_SHAPE)
     with torch.inference_mode():
         prediction = generator.predict(torch.zeros(1, 2, 32, 32))
     hu = from_window(prediction.raw, other.window)[0, 0]

@@ -17,15 +17,15 @@ from torch.nn import functional
 
 from common.geometry import Grid
 from common.networks.tissues import SOFT_REACH_HU
-from common.study.networks import SOFT_TISSUE_HU
+from common.study import SOFT_TISSUE_HU
 
 # Nodes of the atlas in the canonical frame, (z, y, x): the first one's place, their distance, how many there are.
-LOW_MM: Final = (-65.0, -95.0, -75.0)
-NODE_MM: Final = 5.0
-SHAPE: Final = (33, 39, 31)
+ATLAS_LOW_MM: Final = (-65.0, -95.0, -75.0)
+ATLAS_NODE_MM: Final = 5.0
+ATLAS_SHAPE: Final = (33, 39, 31)
 # The farthest that the atlas is moved: adult skulls differ by less.
 GREATEST_BEND_MM = 20.0
-_TABLE = Path(__file__).with_name("anatomy.safetensors")
+_TABLE = Path(__file__).with_name("brain_atlas.safetensors")
 _ALMOST_ONE = 0.95
 
 
@@ -49,7 +49,7 @@ class BentAtlas(nn.Module):
         for parameter in self.bend.parameters():
             nn.init.zeros_(parameter)
         self.register_buffer("places", _places(grid), persistent=False)
-        reach_mm = torch.tensor([NODE_MM * (count - 1) / 2 for count in reversed(SHAPE)])
+        reach_mm = torch.tensor([ATLAS_NODE_MM * (count - 1) / 2 for count in reversed(ATLAS_SHAPE)])
         self.register_buffer("bends", GREATEST_BEND_MM / reach_mm.view(1, 3, 1, 1, 1), persistent=False)
 
     def forward(self, deepest: Tensor) -> Tensor:
@@ -73,8 +73,8 @@ def _first_atlas() -> Tensor:
 def _places(grid: Grid) -> Tensor:
     """(1, z, y, x, 3): each voxel's place between the outermost nodes, x, y, z from -1 to 1."""
     axes = [
-        (torch.from_numpy(grid.centres_mm(axis)).float() - low) / (NODE_MM * (count - 1) / 2) - 1
-        for axis, (low, count) in enumerate(zip(LOW_MM, SHAPE, strict=True))
+        (torch.from_numpy(grid.centres_mm(axis)).float() - low) / (ATLAS_NODE_MM * (count - 1) / 2) - 1
+        for axis, (low, count) in enumerate(zip(ATLAS_LOW_MM, ATLAS_SHAPE, strict=True))
     ]
     z, y, x = torch.meshgrid(*axes, indexing="ij")
     return torch.stack([x, y, z], dim=-1).unsqueeze(0)
