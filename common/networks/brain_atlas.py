@@ -1,8 +1,7 @@
-"""A learned atlas of soft tissue inside the skull, bent to the head that the network sees.
+"""An atlas of soft tissue inside the skull, bent to the head that the network sees.
 
 Two radiographs tell where the skull lies and next to nothing of what it holds. What is known of a brain beyond them is
-what brains have in common: here it is parameters, which start from procedural heads, are trained and averaged like
-every other weight, and hold no image of anybody.
+what brains have in common: here it is the average procedural head, which holds no image of anybody.
 """
 
 from __future__ import annotations
@@ -39,12 +38,18 @@ class BentAtlas(nn.Module):
     Args:
         grid: the volume's grid.
         features: channels of the deepest features.
+        learned: whether mean and modes are parameters too, which are trained, travel and are averaged.
     """
 
-    def __init__(self, grid: Grid, features: int) -> None:
+    atlas: Tensor
+
+    def __init__(self, grid: Grid, features: int, *, learned: bool) -> None:
         super().__init__()
         first = _first_atlas()
-        self.atlas = nn.Parameter(first)
+        if learned:
+            self.atlas = nn.Parameter(first)
+        else:
+            self.register_buffer("atlas", first, persistent=False)
         self.bend = nn.Conv3d(features, 3 + len(first) - 1, 1)
         for parameter in self.bend.parameters():
             nn.init.zeros_(parameter)

@@ -58,7 +58,9 @@ class LiftingGenerator(Generator):
         self.volume = _VolumeNetwork(fine, lifted[1:], widths.width_3d, widths.stages_3d)
         self.head = VolumeConv3d(widths.width_3d, 8 * self.outputs, 3, padding=1)
         start_as_resize(self.head, self.first_outputs)
-        self.anatomy = BentAtlas(grid, self.volume.deepest) if study.networks.generator.anatomy else None
+        anatomy = study.networks.generator.anatomy
+        atlas = None if anatomy == "none" else BentAtlas(grid, self.volume.deepest, learned=anatomy == "learned")
+        self.anatomy = atlas
 
     def draw(self, radiographs: Tensor) -> Drawn:
         """(B, 2, rows, columns) to what the grid's voxels hold; see :class:`Generator`."""

@@ -55,8 +55,9 @@ class GeneratorSettings(Section):
             ``likelihood_weight``.
         consistency_affine: whether each view's measured integrals are first fitted to the projection by a gain and an
             offset near identity, so that errors of exposure, energy and scatter move the volume less.
-        anatomy: whether soft tissue is more than an even grey: an atlas that is learned and bent to the skull, see
-            :class:`common.networks.brain_atlas.BentAtlas`; for ``lifting`` with ``tissues_hu`` alone.
+        anatomy: what soft tissue is: an even grey (``none``), or an atlas that is bent to the skull, ``fixed`` or
+            ``learned``; see :class:`common.networks.brain_atlas.BentAtlas`. For ``lifting`` with ``tissues_hu`` alone.
+            What a site learns of an atlas tells its patients' mean brain: see the documentation of training.
     """
 
     name: Literal["lifting", "x2ct"] = "lifting"
@@ -70,7 +71,7 @@ class GeneratorSettings(Section):
     consistency_weight: Literal["tissues", "learned", "variance", "uniform"] | None = None
     variance: bool = False
     consistency_affine: bool = False
-    anatomy: bool = later(False)
+    anatomy: Literal["none", "fixed", "learned"] = later("none")
 
     @property
     def widths(self) -> LiftingWidths:
@@ -108,7 +109,7 @@ class GeneratorSettings(Section):
             raise ValueError("tissues_hu must ascend")
         if self.weight == "tissues" and not self.tissues:
             raise ValueError('consistency_weight = "tissues" needs tissues_hu')
-        if self.anatomy and (self.name != "lifting" or not self.tissues):
+        if self.anatomy != "none" and (self.name != "lifting" or not self.tissues):
             raise ValueError('anatomy needs name = "lifting" and tissues_hu')
         if self.consistency_weight == "variance" and not self.variance:
             raise ValueError('consistency_weight = "variance" needs variance = true')

@@ -165,7 +165,7 @@ def test_what_is_asked_of_the_brain_moves_the_atlas_and_nothing_of_the_skull(tin
     for weight in (0.0, 50.0):
         document = tiny(adversarial_weight=0.0).model_dump()
         document["grid"], document["geometry"]["detector_shape"] = grid.model_dump(), (32, 32)
-        document["networks"]["generator"] |= {"anatomy": True}
+        document["networks"]["generator"] |= {"anatomy": "learned"}
         document["optimisation"] |= {"brain_window_weight": weight, "brain_contrast_weight": weight}
         study = Study.model_validate(document)
         players = Players(study, CPU)

@@ -40,7 +40,7 @@ def plain(values: np.ndarray, move_mm=(0.0, 0.0, 0.0)) -> np.ndarray:
 @pytest.fixture
 def atlas() -> BentAtlas:
     torch.manual_seed(4)
-    made = BentAtlas(GRID, DEEP)
+    made = BentAtlas(GRID, DEEP, learned=True)
     with torch.no_grad():
         made.atlas.copy_(torch.randn_like(made.atlas))
     return made
@@ -58,7 +58,7 @@ def test_modes_are_added_in_the_amounts_that_are_told(atlas: BentAtlas) -> None:
 
 
 def test_before_training_it_is_the_procedural_mean_whatever_the_network_sees() -> None:
-    made = BentAtlas(GRID, DEEP)
+    made = BentAtlas(GRID, DEEP, learned=True)
     one, other = made(torch.randn(1, DEEP, 2, 3, 2)), made(100 * torch.randn(1, DEEP, 2, 3, 2))
     assert torch.equal(one, other)
     hu = SOFT_TISSUE_HU + SOFT_REACH_HU * torch.tanh(one[0, 0].detach())
@@ -76,7 +76,7 @@ def test_a_study_with_anatomy_starts_with_a_brain_and_without_it_keeps_its_ident
     )
     assert "anatomy" not in study.canonical_json()
     document = study.model_dump()
-    document["networks"]["generator"] |= {"anatomy": True, "consistency_steps": 0, "width_2d": 4, "width_3d": 4}
+    document["networks"]["generator"] |= {"anatomy": "learned", "consistency_steps": 0, "width_2d": 4, "width_3d": 4}
     other = Study.model_validate(document)
     assert Study.model_validate_json(other.canonical_json()).sha256 == other.sha256 != study.sha256
     generator = build_generator(other)
@@ -88,9 +88,17 @@ def test_a_study_with_anatomy_starts_with_a_brain_and_without_it_keeps_its_ident
 
 
 def test_every_part_of_the_atlas_is_trained() -> None:
-    made = BentAtlas(GRID, DEEP)
+    made = BentAtlas(GRID, DEEP, learned=True)
     with torch.no_grad():
         made.bend.bias[3:] = 0.5
     loss = made(torch.randn(1, DEEP, 2, 3, 2)).square().sum()
     loss.backward()
     assert all(parameter.grad is not None and parameter.grad.any() for parameter in made.parameters())
+
+
+def test_a_fixed_atlas_gives_the_same_and_is_no_parameter() -> None:
+    fixed, learned = (BentAtlas(GRID, DEEP, learned=learned) for learned in (False, True))
+    deepest = torch.randn(1, DEEP, 2, 3, 2)
+    assert torch.equal(fixed(deepest), learned(deepest))
+    assert {name for name, _ in fixed.named_parameters()} == {"bend.weight", "bend.bias"}
+    assert not fixed.state_dict().keys() & {"atlas"}
