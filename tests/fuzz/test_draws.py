@@ -36,3 +36,10 @@ def test_any_two_kinds_of_strays_beside_a_stack_leave_the_head_as_it_is(first: s
     seed = next(seed for seed in itertools.count() if {fault.name for fault in Draw(seed).faults} == {first, second})
     finding = Draw(seed).look()
     assert (finding.verdict, finding.problem) == (VerdictCode.ACCEPTED, "")
+
+
+def test_a_smaller_circle_of_padding_never_cuts_the_patient() -> None:
+    finding = Draw(3900).look()
+    assert finding.draw.name == "padding-beyond-bits"
+    assert finding.verdict is VerdictCode.ACCEPTED
+    assert finding.problem == ""

@@ -18,16 +18,26 @@ METAL_SLICES = 3
 NOISE_HU = 100.0
 # Of the image's half edge: what lies beyond was not reconstructed.
 RECONSTRUCTED = 0.9
+_BODY_HU, _ROOM_PIXELS = -300, 2.0
 _AIR_HU = -1000
 _TWELVE_BITS = 1 << 12
 
 
-def _beyond(image: Dataset) -> NDArray[np.bool_]:
-    """Pixels outside a reconstructed circle that is smaller than the image's own."""
-    rows, columns = np.ogrid[: image.Rows, : image.Columns]
-    middle = (image.Rows - 1) / 2, (image.Columns - 1) / 2
-    outside: NDArray[np.bool_] = np.hypot(rows - middle[0], columns - middle[1]) > RECONSTRUCTED * image.Rows / 2
+def _beyond(slices: Slices) -> NDArray[np.bool_]:
+    """Pixels outside a reconstructed circle smaller than the image's own, that never runs through the patient."""
+    first = slices[0]
+    rows, columns = np.ogrid[: first.Rows, : first.Columns]
+    away = np.hypot(rows - (first.Rows - 1) / 2, columns - (first.Columns - 1) / 2)
+    farthest = max(float(away[_patient(hu_of(image))].max(initial=0.0)) for image in slices)
+    outside: NDArray[np.bool_] = away > max(RECONSTRUCTED * first.Rows / 2, farthest + _ROOM_PIXELS)
     return outside
+
+
+def _patient(hu: HuImage) -> NDArray[np.bool_]:
+    """The largest part of a slice that is denser than fat."""
+    parts, count = ndimage.label(hu > _BODY_HU)
+    largest: NDArray[np.bool_] = parts == 1 + int(np.argmax(np.bincount(parts.ravel())[1:])) if count else parts > 0
+    return largest
 
 
 def _air_beyond(image: Dataset, outside: NDArray[np.bool_]) -> HuImage:
@@ -53,8 +63,8 @@ def _metal_wrapped(slices: Slices) -> Slices:
 
 
 def _padding_4095(slices: Slices) -> Slices:
+    outside = _beyond(slices)
     for image in slices:
-        outside = _beyond(image)
         stored = np.where(outside, 4095, np.maximum(_air_beyond(image, outside) + 1024, 0))
         store_bits(image, stored, bits=12, signed=False, intercept=-1024)
         image.PixelPaddingValue = 4095
@@ -63,8 +73,8 @@ def _padding_4095(slices: Slices) -> Slices:
 
 def _padding_beyond_the_bits(slices: Slices) -> Slices:
     """−3024 in twelve signed bits, which hold −2048 at least."""
+    outside = _beyond(slices)
     for image in slices:
-        outside = _beyond(image)
         stored = np.where(outside, -3024, np.clip(_air_beyond(image, outside), -2048, 2047))
         store_bits(image, stored, bits=12, signed=True, intercept=0)
         image.PixelPaddingValue = -3024
@@ -73,8 +83,8 @@ def _padding_beyond_the_bits(slices: Slices) -> Slices:
 
 def _padding_zero(slices: Slices) -> Slices:
     """0 said to be padding where 0 is water."""
+    outside = _beyond(slices)
     for image in slices:
-        outside = _beyond(image)
         store_bits(image, np.where(outside, 0, _air_beyond(image, outside)), bits=16, signed=True, intercept=0)
         image.PixelPaddingValue = 0
     return slices
