@@ -41,7 +41,7 @@ def key_now(kind: str, key: Mapping[str, Any]) -> dict[str, Any] | None:
         key: with the method, the person, and where they count the seed, the budget, and what was found.
     """
     method, person = key["method"], key["person"]
-    if method not in (*methods.METHODS, *methods.EXTRAS, *methods.ORACLES) or person not in PERSONS:
+    if method not in (*methods.METHODS, *methods.EXTRAS, *_oracles()) or person not in PERSONS:
         return None
     note = KeyNote()
     fold = cast("Any", SimpleNamespace(person=person))
@@ -52,6 +52,11 @@ def key_now(kind: str, key: Mapping[str, Any]) -> dict[str, Any] | None:
         runner.result(method, only_known=True)
     noted = note.keys.get(kind)
     return None if noted is None else dict(noted)
+
+
+def _oracles() -> tuple[str, ...]:
+    """The oracles of a tree that has any."""
+    return tuple(getattr(methods, "ORACLES", ()))
 
 
 def main(asked: Sequence[Mapping[str, Any]]) -> list[dict[str, Any] | None]:
