@@ -114,7 +114,8 @@ def _frame(image: Image) -> tuple[int, int]:
     found = np.flatnonzero(brighter | darker)
     upper, lower = found[found < rows // 3], found[found > rows - rows // 3]
     top = int(upper.max()) + _MARGIN_CELLS if len(upper) else 0
-    return top, int(lower.min()) - _MARGIN_CELLS + 1 if len(lower) else rows
+    bottom = int(lower.min()) - _MARGIN_CELLS + 1 if len(lower) else rows
+    return (top, bottom) if bottom - top >= rows // 4 else (0, rows)
 
 
 def _opening(aperture: Aperture, shape: tuple[int, int]) -> Mask:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -27,9 +27,9 @@ from client.radiographs.exposed_field import (
 from client.radiographs.film import Film, FilmSettings
 from client.radiographs.film_geometry import FilmGeometry, film_geometry
 from client.radiographs.film_verdicts import FilmRefused, FilmVerdict
-from client.radiographs.film_view import frame_with_a_view, shown_turn, shown_view, stated_view
+from client.radiographs.film_view import LEAST_SCORE, frame_with_a_view, shown_turn, shown_view, stated_view
 from client.radiographs.head_likeness import Likeness, likenesses
-from client.radiographs.head_outline import outline
+from client.radiographs.head_outline import MOST_CLIPPED_SHARE, outline
 from client.radiographs.intensity import (
     Response,
     expect_rescale,
@@ -106,11 +106,25 @@ def _judged(
     block = max(1, round(max(values.shape) / _CELLS))
     low, high = scale_ends(header)
     position = np.asarray((values - low) / (high - low), dtype=np.float32)
-    _expect_response(coarse(nearest_exposed(position, exposed), block), response)
-    attenuation, inside = _attenuation(header, values, response, exposed, block)
-    seen, seen_inside = coarse(attenuation, block), coarse(inside.astype(np.float32), block) > 0.99
     cell_mm = block * pixel_mm * min(geometry.patient_mm) / min(geometry.spacing_mm)
-    likely = likenesses(np.where(seen_inside, seen, 0.0).astype(np.float32), seen_inside, cell_mm)
+
+    def likely_if(supposed: Response) -> tuple[Image, Mask, Sequence[Likeness]]:
+        whole, within = _attenuation(header, values, supposed, exposed, block)
+        seen, field = coarse(whole, block), coarse(within.astype(np.float32), block) > 0.99
+        full = coarse((position >= 1.0 if supposed.sign > 0 else position <= 0.0).astype(np.float32), block) > 0.5
+        return whole, within, likenesses(np.where(field, seen, 0.0).astype(np.float32), field, full, cell_mm)
+
+    wrong = _unlike(coarse(nearest_exposed(position, exposed), block), response)
+    if wrong is not None:
+        verdict, otherwise = wrong
+        # Attributes are wrong only if without their fault the film would be one of a head.
+        try:
+            likely = likely_if(otherwise)[2]
+        except FilmRefused as refused:
+            raise FilmRefused(FilmVerdict.NOT_A_HEAD) from refused
+        raise FilmRefused(verdict if likely[0].score >= LEAST_SCORE else FilmVerdict.NOT_A_HEAD)
+    attenuation, inside, likely = likely_if(response)
+    seen, seen_inside = coarse(attenuation, block), coarse(inside.astype(np.float32), block) > 0.99
     is_lateral, more = shown_view(stated, likely)
     _expect_whole_head(likely[0], settings)
     covers = outline(seen, seen_inside, coarse(position, block))
@@ -155,26 +169,26 @@ def _attenuation(
     if not whole.any():
         raise FilmRefused(FilmVerdict.NOT_A_HEAD)
     bright = float(np.percentile(coarse(log, block)[whole], _OPEN_PERCENTILE))
-    field = log[inside]
-    open_field = float(np.median(field[np.abs(field - bright) < _OPEN_WITHIN]))
+    near = log[inside & (np.abs(log - bright) < _OPEN_WITHIN)]
+    open_field = float(np.median(near)) if near.size else bright
     return np.clip(open_field - log, -1.0, _DEEPEST).astype(np.float32), inside
 
 
-def _expect_response(position: Image, response: Response) -> None:
-    """Whether the image has the polarity and the kind of scale that its header states.
+def _unlike(position: Image, response: Response) -> tuple[FilmVerdict, Response] | None:
+    """Whether the image has another polarity or kind of scale than its header states, and which it would have.
 
     Args:
         position: values as a share of their scale, coarse, without what is stated to be unexposed.
         response: as stated.
 
     Raises:
-        FilmRefused: ``POLARITY_CONTRADICTS``, ``INTENSITY_CONTRADICTS``, or ``NOT_A_HEAD`` if nothing is in the beam.
+        FilmRefused: ``NOT_A_HEAD`` if nothing lies in the beam.
     """
     risen, fallen = (position, 1.0 - position) if response.sign > 0 else (1.0 - position, position)
     # Of a logarithmic film this is no attenuation, but orders values alike, and its collimation is an edge still.
     stated, otherwise = (np.log(np.clip(share, 0.0, 1.0) + _LEAST_RISE) for share in (risen, fallen))
     if ring_excess(stated) < 0 and ring_excess(otherwise) > _OTHERWISE_BRIGHT:
-        raise FilmRefused(FilmVerdict.POLARITY_CONTRADICTS)
+        return FilmVerdict.POLARITY_CONTRADICTS, Response(response.is_log, -response.sign)
     field = framed_field(stated)
     within = risen[field.top : field.bottom, field.left : field.right]
     brightest = float(np.percentile(within, _OPEN_PERCENTILE))
@@ -184,7 +198,8 @@ def _expect_response(position: Image, response: Response) -> None:
     darkest = float(np.percentile(inner, 2))
     share = (float(np.median(inner)) - darkest) / max(brightest - darkest, 1e-9)
     if share < _MOST_LINEAR if response.is_log else share > _LEAST_LOGARITHMIC:
-        raise FilmRefused(FilmVerdict.INTENSITY_CONTRADICTS)
+        return FilmVerdict.INTENSITY_CONTRADICTS, Response(not response.is_log, response.sign)
+    return None
 
 
 def _expect_whole_head(shown: Likeness, settings: FilmSettings) -> None:
@@ -192,6 +207,8 @@ def _expect_whole_head(shown: Likeness, settings: FilmSettings) -> None:
         raise FilmRefused(FilmVerdict.SIZE_IMPLAUSIBLE)
     if shown.cut_share > _MOST_CUT_SHARE:
         raise FilmRefused(FilmVerdict.HEAD_CUT)
+    if shown.saturated_share > MOST_CLIPPED_SHARE:
+        raise FilmRefused(FilmVerdict.EXPOSURE_CLIPPED)
 
 
 def _padding(header: FilmHeader, stored: NDArray[Any]) -> Mask:

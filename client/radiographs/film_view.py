@@ -123,8 +123,9 @@ def shown_turn(header: FilmHeader, found: Sequence[Likeness]) -> tuple[Likeness,
     stated = _stated_turn(header, is_lateral=is_lateral)
     wanted = stated if stated is None or is_lateral else (stated[0], False)
     as_stated = next((one for one in found if (one.quarter_turns, one.is_mirrored) == wanted), None)
+    notes: tuple[str, ...] = ()
     if as_stated is not None and found[0].score - as_stated.score < LEAST_TURN_MARGIN:
-        shown, notes = as_stated, ()
+        shown = as_stated
     elif found[0].score - found[1].score < LEAST_TURN_MARGIN:
         raise FilmRefused(FilmVerdict.ORIENTATION_UNKNOWN)
     else:

@@ -27,7 +27,7 @@ _CHIN_BELOW_MM: Final = 113.0
 # Against the average head: from an infant's to more than any adult's.
 SIZES: Final = (0.55, 0.62, 0.7, 0.78, 0.86, 0.93, 1.0, 1.08, 1.17, 1.27)
 _LEAST_SEEN: Final = 0.6
-_OUTLINE: Final = 0.3
+_OUTLINE, _INNER = 0.3, 1.0
 _DEEPEST: Final = 6.0
 _FINE_CELLS: Final = 2.5
 _FINE_WEIGHT: Final = 8.0
@@ -45,6 +45,7 @@ class Likeness:
         score: cosine of the angle between image and template, 1 for the same.
         size: of the head against the average one.
         cut_share: share of the head, without the neck, that lies outside the exposed field.
+        saturated_share: share of what is well within its outline that is saturated.
     """
 
     is_lateral: bool
@@ -53,11 +54,12 @@ class Likeness:
     score: float
     size: float
     cut_share: float
+    saturated_share: float
 
 
 @lru_cache(maxsize=1)
-def _templates() -> tuple[Image, Mask]:
-    """(2, 64, 64) line integrals of the average head, and where the head without its neck is; cells of 4 mm."""
+def _templates() -> tuple[Image, Mask, Mask]:
+    """(2, 64, 64) line integrals of the average head, where it is without its neck, and its inner part."""
     grid = Grid(shape=(_CELLS, _CELLS, _CELLS), voxel_mm=CELL_MM)
     far, near = _DISTANCES_MM
     geometry = Geometry(
@@ -72,26 +74,32 @@ def _templates() -> tuple[Image, Mask]:
         integrals: Image = Projector(grid, geometry)(mu[None, None])[0].numpy().clip(min=0.0)
     outline = integrals > _OUTLINE
     outline[:, round(_CELLS / 2 + _CHIN_BELOW_MM / CELL_MM) :] = False
-    return integrals, outline
+    return integrals, outline, outline & (integrals > _INNER)
 
 
-def likenesses(attenuation: Image, exposed: Mask, cell_mm: float) -> tuple[Likeness, ...]:
+def likenesses(attenuation: Image, exposed: Mask, saturated: Mask, cell_mm: float) -> tuple[Likeness, ...]:
     """Every way in which an image may show a head, most alike first.
 
     Args:
         attenuation: (row, column) line integrals, zero outside the exposed field.
         exposed: (row, column), the field.
+        saturated: (row, column), where the most that can be stored is.
         cell_mm: edge of its square pixels at the patient.
     """
-    seen, field = (_resized(image, cell_mm / CELL_MM) for image in (attenuation, exposed.astype(np.float32)))
+    seen, field, full = (
+        _resized(image.astype(np.float32), cell_mm / CELL_MM) for image in (attenuation, exposed, saturated)
+    )
     whole = (field > 0.5).astype(np.float32)
     found = []
     for turns in range(4):
-        turned, open_field = np.rot90(_features(seen * whole), turns, (1, 2)), np.rot90(whole, turns)
+        turned, (open_field, lost) = (
+            np.rot90(_features(seen * whole), turns, (1, 2)),
+            np.rot90(np.stack((whole, full)), turns, (1, 2)),
+        )
         for size in SIZES:
             for is_lateral, is_mirrored in ((False, False), (True, False), (True, True)):
-                template, outline = _sized(is_lateral, is_mirrored, size)
-                found.append(_best(turned, open_field, template, outline, (is_lateral, turns, is_mirrored, size)))
+                kind = is_lateral, turns, is_mirrored, size
+                found.append(_best(turned, open_field, lost, _sized(is_lateral, is_mirrored, size), kind))
     best: dict[tuple[bool, int, bool], Likeness] = {}
     for one in sorted(found, key=lambda likeness: -likeness.score):
         best.setdefault((one.is_lateral, one.quarter_turns, one.is_mirrored), one)
@@ -106,16 +114,21 @@ def _features(integrals: Image) -> Image:
 
 
 @lru_cache(maxsize=64)
-def _sized(is_lateral: bool, is_mirrored: bool, size: float) -> tuple[Image, Image]:
-    integrals, outline = (images[int(is_lateral)] for images in _templates())
-    scaled, shown = (_resized(image.astype(np.float32), size) for image in (integrals, outline))
-    if is_mirrored:
-        scaled, shown = scaled[:, ::-1], shown[:, ::-1]
-    return _features(scaled), (shown > 0.5).astype(np.float32)
+def _sized(is_lateral: bool, is_mirrored: bool, size: float) -> tuple[Image, Image, Image]:
+    images = (_resized(image[int(is_lateral)].astype(np.float32), size) for image in _templates())
+    scaled, outline, inner = (image[:, ::-1] if is_mirrored else image for image in images)
+    return _features(scaled), (outline > 0.5).astype(np.float32), (inner > 0.5).astype(np.float32)
 
 
-def _best(image: Image, field: Image, template: Image, outline: Image, kind: tuple[bool, int, bool, float]) -> Likeness:
+def _best(
+    image: Image,
+    field: Image,
+    full: Image,
+    templates: tuple[Image, Image, Image],
+    kind: tuple[bool, int, bool, float],
+) -> Likeness:
     """The likeness at the best shift: the cosine over the field, wherever enough of the head would lie in it."""
+    template, outline, inner = templates
     shape = tuple(int(edge + other) for edge, other in zip(field.shape, outline.shape, strict=True))
     spectra = {"field": np.fft.rfft2(field, shape), "outline": np.fft.rfft2(outline, shape)}
     product_, energy = np.zeros(shape), np.zeros(shape)
@@ -129,7 +142,8 @@ def _best(image: Image, field: Image, template: Image, outline: Image, kind: tup
     place = int(scores.argmax())
     is_lateral, turns, is_mirrored, size = kind
     cut = 1.0 - float(seen.flat[place])
-    return Likeness(is_lateral, turns, is_mirrored, float(scores.flat[place]), size, max(cut, 0.0))
+    lost = _correlated(np.fft.rfft2(full, shape), np.fft.rfft2(inner, shape), shape).flat[place] / inner.sum()
+    return Likeness(is_lateral, turns, is_mirrored, float(scores.flat[place]), size, max(cut, 0.0), float(lost))
 
 
 def _correlated(

@@ -17,8 +17,9 @@ Mask = NDArray[np.bool_]
 OUTLINE: Final = 0.3
 MOST_COVERED_SHARE: Final = 0.02
 MOST_CLIPPED_SHARE: Final = 0.01
-# An opaque piece larger than that is no implant but a marker.
-_MARKER_SHARE: Final = 0.006
+# An opaque piece larger than that is no implant but a marker, a smaller one if it lets nothing through as lead does.
+_MARKER_SHARE, _LEAD_SHARE = 0.015, 0.004
+_LEAD: Final = 6.9
 _OPAQUE_EXCESS: Final = 2.2
 _ABRUPT_DARK, _ABRUPT_BRIGHT = 0.004, 0.08
 _AROUND_CELLS: Final = 21
@@ -78,11 +79,13 @@ def _covering(attenuation: Image, head: Mask, exposed: Mask, position: Image) ->
     if float(clipped.sum()) > MOST_CLIPPED_SHARE * area:
         raise FilmRefused(FilmVerdict.EXPOSURE_CLIPPED)
     around = ndimage.median_filter(np.where(head, attenuation, 0.0), size=_AROUND_CELLS)
-    opaque = head & exposed & ~text & (attenuation > around + _OPAQUE_EXCESS)
+    opaque = head & exposed & ~text & ((attenuation > around + _OPAQUE_EXCESS) | (attenuation > _LEAD))
     labels, count = ndimage.label(opaque)
     sizes = np.bincount(labels.ravel(), minlength=count + 1)
     sizes[0] = 0
-    markers = (sizes > _MARKER_SHARE * area)[labels]
+    depths = [float(np.median(attenuation[labels == number])) for number in range(count + 1)]
+    lead = (sizes > _LEAD_SHARE * area) & (np.asarray(depths) > _LEAD)
+    markers = (lead | (sizes > _MARKER_SHARE * area))[labels]
     covering = text | markers
     if float(covering.sum()) > MOST_COVERED_SHARE * area:
         raise FilmRefused(FilmVerdict.HEAD_COVERED)

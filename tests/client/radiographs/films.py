@@ -70,7 +70,7 @@ class FilmWriter:
     def exposure(self) -> NDArray[np.float64]:
         """Exposure as a share of the open field's, with noise, 0.0005 where no beam falls."""
         exposure = np.exp(-self.integrals.astype(np.float64))
-        exposure = exposure + self.scatter * exposure[self.integrals > 1].mean()
+        exposure = exposure + self.scatter * exposure[self.integrals > 0.3].mean()
         exposure /= exposure.max()
         rows, columns = exposure.shape
         top, bottom, left, right = self.margins
