@@ -19,7 +19,7 @@ MOST_COVERED_SHARE: Final = 0.02
 MOST_CLIPPED_SHARE: Final = 0.01
 # An opaque piece larger than that is no implant but a marker, a smaller one if it lets nothing through as lead does.
 _MARKER_SHARE, _LEAD_SHARE = 0.015, 0.004
-_LEAD: Final = 6.9
+_LEAD: Final = 7.6
 _OPAQUE_EXCESS: Final = 2.2
 _ABRUPT_DARK, _ABRUPT_BRIGHT = 0.004, 0.08
 _AROUND_CELLS: Final = 21
