@@ -43,7 +43,7 @@ TAGS = {
     "RescaleIntercept": st.floats(-1e5, 1e5).map(lambda value: f"{value:.6g}"),
     "BitsStored": st.integers(1, 16),
     "PixelRepresentation": st.integers(0, 1),
-    "PixelPaddingValue": st.integers(0, 65_535),
+    "PixelPaddingValue": st.integers(0, 32_767),
     "PixelIntensityRelationship": st.sampled_from(["LIN", "LOG", "DISP", ""]),
     "PhotometricInterpretation": st.sampled_from(["MONOCHROME1", "MONOCHROME2"]),
     "ImagerPixelSpacing": st.lists(st.floats(0.01, 9).map(lambda value: round(value, 3)), min_size=1, max_size=3),
