@@ -19,6 +19,7 @@ WINGS = {
         "pacs",
         "archive",
         "case",
+        "radiographs",
         "cohort",
         "virtual_hospital",
         "cohort_page",

@@ -4,7 +4,7 @@ from client.dicom.deidentified import Identity, NotWritable, deidentified
 from client.dicom.glance import UNSURE, HeaderGlance, Unsure
 from client.dicom.limits import ReaderLimits
 from client.dicom.plain_file import MAXIMUM_FILE_BYTES, open_plain
-from client.dicom.questions import Frame, ReadFile
+from client.dicom.questions import Frame, ReadFile, ReadFilm
 from client.dicom.reader import Reader, shared_reader
 from client.dicom.received import ObjectReader, ReceivedObject
 from client.dicom.syntaxes import DECODERS, decodable
@@ -25,6 +25,7 @@ __all__ = [
     "NotWritable",
     "ObjectReader",
     "ReadFile",
+    "ReadFilm",
     "Reader",
     "ReaderLimits",
     "ReceivedObject",

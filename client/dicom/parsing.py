@@ -14,7 +14,17 @@ import pydicom.config
 from pydicom import Dataset, dcmread
 
 from client.dicom.wire import Fault, Unreadable
-from client.header import FRAME_GROUP_TAGS, HEADER_TAGS, ImageHeader, frame_headers, image_header, may_be_expanded
+from client.header import (
+    FILM_TAGS,
+    FRAME_GROUP_TAGS,
+    HEADER_TAGS,
+    FilmHeader,
+    ImageHeader,
+    film_header,
+    frame_headers,
+    image_header,
+    may_be_expanded,
+)
 
 _MISSPELT = re.compile(r"ISO[^A-Z0-9]?(IR|2022)[^A-Z0-9]?(IR)?[^A-Z0-9]?([0-9]*)")
 
@@ -47,13 +57,30 @@ def image_headers(stream: BinaryIO) -> tuple[ImageHeader, ...] | None:
     Raises:
         Unreadable: if it is damaged, or its header does not fit into the process's memory.
     """
+    with _parsing():
+        dataset = _dataset(stream, HEADER_TAGS)
+        whole = image_header(dataset, *_meta(dataset))
+        if whole is None or not may_be_expanded(whole):
+            return None if whole is None else (whole,)
+        return frame_headers(_dataset(stream, FRAME_GROUP_TAGS), whole)
+
+
+def film_of(stream: BinaryIO) -> FilmHeader | None:
+    """The header of an object taken for a projection radiograph; None if it is no image object.
+
+    Raises:
+        Unreadable: as for :func:`image_headers`.
+    """
+    with _parsing():
+        dataset = _dataset(stream, FILM_TAGS)
+        return film_header(dataset, *_meta(dataset))
+
+
+@contextmanager
+def _parsing() -> Iterator[None]:
     try:
         with quiet_pydicom():
-            dataset = _dataset(stream, HEADER_TAGS)
-            whole = image_header(dataset, *_meta(dataset))
-            if whole is None or not may_be_expanded(whole):
-                return None if whole is None else (whole,)
-            return frame_headers(_dataset(stream, FRAME_GROUP_TAGS), whole)
+            yield
     except MemoryError as error:
         raise Unreadable(Fault.NO_MEMORY) from error
     except Exception as error:  # hostile bytes: pydicom raises many types, and each means damaged

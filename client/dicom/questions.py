@@ -25,7 +25,7 @@ from client.dicom.wire import (
     HeadersRequest,
     WantedFrame,
 )
-from client.header import ImageHeader
+from client.header import FilmHeader, ImageHeader
 
 MOST_PIXELS = 1 << 24
 BATCH_FILES = 32
@@ -47,6 +47,20 @@ class ReadFile:
     size_bytes: int
     modified_ns: int
     images: tuple[ImageHeader, ...]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ReadFilm:
+    """A file that holds an image object, read as a film.
+
+    Attributes:
+        size_bytes: the file's size when its header was read.
+        film: its header.
+    """
+
+    size_bytes: int
+    film: FilmHeader
 
 
 @final
@@ -119,11 +133,13 @@ class HeaderQuestion:
     modified_ns: int
     prefixed: bool
 
-    def answer(self, reply: HeadersReply | Fault) -> ReadFile | Fault | None:
+    def answer(self, reply: HeadersReply | Fault) -> ReadFile | ReadFilm | Fault | None:
         """The file's headers, why it cannot be read, or None if it is no DICOM image object."""
         fault = reply if isinstance(reply, Fault) else reply.fault
         if fault is not None:
             return fault if self.prefixed else None
+        if not isinstance(reply, Fault) and reply.film is not None:
+            return ReadFilm(self.size_bytes, reply.film)
         if isinstance(reply, Fault) or reply.images is None:
             return None
         return ReadFile(self.size_bytes, self.modified_ns, reply.images)
@@ -148,7 +164,9 @@ class FrameQuestion:
         return np.ndarray(shape, np.dtype(reply.values), self.memory, self.wanted.offset)
 
 
-def header_batches(paths: Iterable[Path], entries: deque[HeaderQuestion | Fault | None]) -> Iterator[Batch]:
+def header_batches(
+    paths: Iterable[Path], entries: deque[HeaderQuestion | Fault | None], *, films: bool = False
+) -> Iterator[Batch]:
     """Files to be asked for their headers; each path also adds to ``entries`` its question, or its answer if known."""
     files: list[BinaryIO] = []
     try:
@@ -162,9 +180,9 @@ def header_batches(paths: Iterable[Path], entries: deque[HeaderQuestion | Fault 
                 entries.append(opened)
             if len(files) == BATCH_FILES:
                 full, files = files, []
-                yield _headers_batch(full)
+                yield _headers_batch(full, films=films)
         full, files = files, []
-        yield _headers_batch(full)
+        yield _headers_batch(full, films=films)
     finally:
         for file in files:
             file.close()
@@ -182,8 +200,8 @@ def frame_batches(frames: Iterable[Frame], entries: deque[FrameQuestion | Fault]
     yield _frames_batch(group, entries)
 
 
-def _headers_batch(files: list[BinaryIO]) -> Batch:
-    return Batch(lambda answered: HeadersRequest(files=len(files) - answered), files)
+def _headers_batch(files: list[BinaryIO], *, films: bool) -> Batch:
+    return Batch(lambda answered: HeadersRequest(files=len(files) - answered, films=films), files)
 
 
 def _frames_batch(group: Iterable[Frame], entries: deque[FrameQuestion | Fault]) -> Batch:

@@ -25,6 +25,7 @@ from client.dicom.questions import (
     FrameQuestion,
     HeaderQuestion,
     ReadFile,
+    ReadFilm,
     Stored,
     frame_batches,
     header_batches,
@@ -66,8 +67,21 @@ class Reader(HeldChild):
         Raises:
             Refusal: ``CHILD_FAILED`` if the process cannot be started.
         """
+        for answer in self._header_answers(paths, films=False):
+            yield Fault.CRASHED if isinstance(answer, ReadFilm) else answer
+
+    def films(self, paths: Iterable[Path]) -> Generator[ReadFilm | Fault | None]:
+        """The same of projection radiographs: one answer a path, its header as a film.
+
+        Raises:
+            Refusal: ``CHILD_FAILED`` if the process cannot be started.
+        """
+        for answer in self._header_answers(paths, films=True):
+            yield Fault.CRASHED if isinstance(answer, ReadFile) else answer
+
+    def _header_answers(self, paths: Iterable[Path], *, films: bool) -> Generator[ReadFile | ReadFilm | Fault | None]:
         entries: deque[HeaderQuestion | Fault | None] = deque()
-        for reply in self._exchange(header_batches(paths, entries), HeadersReply):
+        for reply in self._exchange(header_batches(paths, entries, films=films), HeadersReply):
             while not isinstance(entry := entries.popleft(), HeaderQuestion):
                 yield entry
             yield entry.answer(reply)

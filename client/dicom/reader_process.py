@@ -19,7 +19,7 @@ from pydantic import Field, TypeAdapter
 from client.dicom.confinement import confine_this_process
 from client.dicom.layout import pixel_layout
 from client.dicom.limits import allow_processor_seconds, limit_this_process
-from client.dicom.parsing import image_headers
+from client.dicom.parsing import film_of, image_headers
 from client.dicom.pixels import PixelReader
 from client.dicom.wire import (
     MOST_REPLY_BYTES,
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str]) -> None:
         request = _REQUEST.validate_json(content)
         try:
             if isinstance(request, HeadersRequest):
-                _answer_headers(channel, files, seconds)
+                _answer_headers(channel, request, files, seconds)
             elif isinstance(request, LayoutRequest):
                 _answer_layout(channel, files, seconds)
             else:
@@ -70,12 +70,13 @@ def main(arguments: Sequence[str]) -> None:
                 os.close(file)
 
 
-def _answer_headers(channel: socket.socket, files: Sequence[int], seconds: float) -> None:
+def _answer_headers(channel: socket.socket, request: HeadersRequest, files: Sequence[int], seconds: float) -> None:
     for file in files:
         allow_processor_seconds(seconds)
         try:
             with _opened(file) as stream:
-                reply = HeadersReply(images=image_headers(stream))
+                films = request.films
+                reply = HeadersReply(film=film_of(stream)) if films else HeadersReply(images=image_headers(stream))
         except Unreadable as unreadable:
             reply = HeadersReply(fault=unreadable.fault)
         if len(reply.images or ()) > 1 and len(reply.model_dump_json()) > MOST_REPLY_BYTES:

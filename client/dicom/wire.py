@@ -14,7 +14,7 @@ from typing import Annotated, Literal, final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from client.header import MOST_FRAMES, ImageHeader
+from client.header import MOST_FRAMES, FilmHeader, ImageHeader
 
 DEFLATED_LITTLE_ENDIAN = "1.2.840.10008.1.2.1.99"
 MOST_REPLY_BYTES = 8 << 20
@@ -60,9 +60,11 @@ class HeadersRequest(_Message):
 
     Attributes:
         files: how many.
+        films: whether they are read as projection radiographs.
     """
 
     call: Literal["headers"] = "headers"
+    films: bool = False
     files: Annotated[int, Field(ge=1, le=MOST_DESCRIPTORS)]
 
 
@@ -118,6 +120,7 @@ class HeadersReply(_Message):
     """The headers of one file, nothing if it is no image object, or why it cannot be read."""
 
     images: Annotated[tuple[ImageHeader, ...], Field(min_length=1, max_length=MOST_FRAMES)] | None = None
+    film: FilmHeader | None = None
     fault: Fault | None = None
 
 

@@ -15,6 +15,7 @@ from client.header.data_set_values import (
 )
 from client.header.derivation import PROCESSED, is_computed, may_be_recompressed
 from client.header.enhanced import FRAME_GROUP_TAGS, MOST_FRAMES, frame_headers, may_be_expanded
+from client.header.film_header import FILM_TAGS, Aperture, FilmHeader, film_header
 from client.header.header import (
     ENHANCED_CT_STORAGE,
     HEADER_TAGS,
@@ -28,6 +29,7 @@ from client.header.hounsfield import holds_hu
 
 __all__ = [
     "ENHANCED_CT_STORAGE",
+    "FILM_TAGS",
     "FRAME_GROUP_TAGS",
     "HEADER_TAGS",
     "LARGEST_NUMBER",
@@ -38,8 +40,11 @@ __all__ = [
     "PROCESSED",
     "SECONDS_A_DAY",
     "WITHOUT_SERIES",
+    "Aperture",
     "DamagedHeader",
+    "FilmHeader",
     "ImageHeader",
+    "film_header",
     "frame_headers",
     "holds_hu",
     "image_header",
