@@ -21,7 +21,7 @@ class RadiographSettings(Section):
         resolution: ``grid`` projects the canonical volume in fine voxels; ``native`` projects the slices as scanned,
             masked to the body and cut to the study's box.
         effective_energy_kev: the photon energy at which a DRR's line integrals are those of the radiograph's whole
-            spectrum, 20 to 150. Near 70 is a head's CT at 120 kV; behind a head a film of 75 kVp is near 41, and its
+            spectrum, 20 to 150. Near 70 is a head's CT at 120 kV; behind a head a film of 75 kVp is near 40, and its
             line integrals are larger by 1 in 3 to 4 than those of a DRR at 70.
         spectrum: what the film's tube and filters are, from which the energy then follows
             (:func:`common.spectrum.head_energy_kev`); ``effective_energy_kev`` is then left out.
