@@ -21,6 +21,7 @@ WINGS = {
         "case",
         "cohort",
         "virtual_hospital",
+        "virtual_films",
         "cohort_page",
         "synthesis",
         "evaluation",

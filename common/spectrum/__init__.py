@@ -6,6 +6,7 @@
 
 from common.spectrum.beam_quality import (
     Spectrum,
+    absorbed_share,
     bone_mu_per_mm,
     effective_energy_kev,
     head_energy_kev,
@@ -20,6 +21,7 @@ from common.spectrum.tissue_lengths import water_and_bone
 __all__ = [
     "PhotonTables",
     "Spectrum",
+    "absorbed_share",
     "bone_mu_per_mm",
     "effective_energy_kev",
     "head_energy_kev",
