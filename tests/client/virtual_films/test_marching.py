@@ -50,11 +50,11 @@ def test_a_ball_is_seen_where_the_conventions_place_it(posed_geometry: Geometry,
     hu = np.where(away < 9.0, 1000, -1000).transpose(2, 1, 0).astype(np.int16)
     film = at_one_energy(tissue_paths_mm(hu, 2.0, posed_geometry, posed_geometry.beams[view]))
     rays = view_rays(posed_geometry)[view]
-    towards = rays.pixels_mm - rays.source_mm
-    # The pixel whose ray passes nearest to the ball's middle.
-    miss = np.linalg.norm(np.cross(towards, place - rays.source_mm), axis=-1) / np.linalg.norm(towards, axis=-1)
-    nearest = np.unravel_index(miss.argmin(), miss.shape)
-    assert np.abs(middle(film) - nearest).max() < 0.6
+    corner = rays.pixels_mm[0, 0]
+    down, right = rays.pixels_mm[1, 0] - corner, rays.pixels_mm[0, 1] - corner
+    # Where the ray through the ball's middle meets the detector, in pixels.
+    _, row, column = np.linalg.solve(np.stack([place - rays.source_mm, -down, -right], axis=1), corner - rays.source_mm)
+    assert np.abs(middle(film) - (row, column)).max() < 0.1
     lengths = tissue_paths_mm(hu, 2.0, posed_geometry, posed_geometry.beams[view])
     assert lengths[0].max() > 0
     assert (lengths >= 0).all()
