@@ -22,6 +22,7 @@ WINGS = {
         "radiographs",
         "cohort",
         "virtual_hospital",
+        "virtual_films",
         "cohort_page",
         "synthesis",
         "evaluation",

@@ -181,7 +181,7 @@ def _steps(plan: Plan, body: Body, stack: SliceStack, alignment: Alignment, reci
         ),
         Step(
             name=f"projected_{recipe.radiograph.resolution}",
-            figures={"energy_kev": recipe.radiograph.effective_energy_kev},
+            figures={"energy_kev": round(recipe.radiograph.energy_kev, 2)},
         ),
     ]
     needless = set()

@@ -17,7 +17,10 @@ from client.archive import Plan, SliceHeader
 from client.case import template_sha256
 from client.dicom import open_plain
 
-CODE = ("client/case", "client/dicom", "common/projection", "common/attenuation.py", "common/geometry.py")
+CODE = (
+    *("client/case", "client/dicom", "common/projection"),
+    *("common/attenuation.py", "common/geometry.py", "common/spectrum"),
+)
 
 _READ_BYTES = 1 << 20
 # Of a header: first the file, then what each slice has of its own, then what the slices of a series share.

@@ -3,6 +3,7 @@
 from client.virtual_hospital.dicom_archive import write_series, write_virtual_archive
 from client.virtual_hospital.faults import FAULTS, Fault
 from client.virtual_hospital.head_source import find_head, read_head
+from client.virtual_hospital.identifiers import digest, patient_id, patient_name, virtual_uid
 from client.virtual_hospital.scanner_style import STYLES, acquire
 
 __all__ = [
@@ -10,8 +11,12 @@ __all__ = [
     "STYLES",
     "Fault",
     "acquire",
+    "digest",
     "find_head",
+    "patient_id",
+    "patient_name",
     "read_head",
+    "virtual_uid",
     "write_series",
     "write_virtual_archive",
 ]

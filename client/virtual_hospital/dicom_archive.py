@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filewriter import dcmwrite
-from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from client.phantom import AIR_HU, procedural_head
 from client.virtual_hospital.faults import Fault
 from client.virtual_hospital.head_deformation import random_deformation
 from client.virtual_hospital.head_source import HeadVolume, read_head
+from client.virtual_hospital.identifiers import digest, patient_id, patient_name, virtual_uid
 from client.virtual_hospital.scanner_style import Acquisition, ScannerStyle, acquire
 from common.errors import ExitCode, Refusal
 from common.files import disk_refusals
@@ -85,7 +85,7 @@ def write_virtual_archive(
     files = 0
     for number in range(1, patients + 1):
         # Seeds of patients follow from the archive's through a hash, so that neighbouring archives share no patient.
-        own = int.from_bytes(_digest(seed, "patient", number)[:7], "big")
+        own = int.from_bytes(digest(seed, "patient", number)[:7], "big")
         volume, voxel_mm = _anatomy(source, own, style.pixel_mm * style.matrix / matrix, matrix)
         acquisition = acquire(volume, voxel_mm, style, own, matrix=matrix)
         place = number - 1 - (patients - len(faults))
@@ -160,7 +160,7 @@ def write_series(
     Raises:
         Refusal: ``DISK_FULL`` or ``DISK_UNWRITABLE``.
     """
-    names = _digest(seed, "folders", number).hex()
+    names = digest(seed, "folders", number).hex()
     folder = root / names[:2] / names[2:10] / names[10:16]
     with disk_refusals(root):
         folder.mkdir(parents=True, exist_ok=True)
@@ -171,7 +171,7 @@ def write_series(
     for files, image in enumerate(images, start=1):
         buffer = io.BytesIO()
         dcmwrite(buffer, image, enforce_file_format=True)
-        name = _digest(seed, "file", number, files - 1).hex()[:8].upper()
+        name = digest(seed, "file", number, files - 1).hex()[:8].upper()
         with disk_refusals(root):
             (folder / name).write_bytes(buffer.getvalue())
     return files
@@ -181,7 +181,7 @@ def _images(acquisition: Acquisition, style: ScannerStyle, seed: int, number: in
     """The series' objects from inferior to superior: one dataset, changed from slice to slice."""
     dataset = _series_header(acquisition, style, seed, number)
     # A table position of its own for each patient, as scanners have.
-    table_mm = -1000.0 + int.from_bytes(_digest(seed, "table", number)[:2], "big") / 2**16 * 400.0
+    table_mm = -1000.0 + int.from_bytes(digest(seed, "table", number)[:2], "big") / 2**16 * 400.0
     for index, plane in enumerate(acquisition.slices_hu):
         _describe_slice(dataset, acquisition, (seed, number, index), table_mm)
         stored = plane.astype(np.int32) - style.rescale_intercept
@@ -202,8 +202,8 @@ def _series_header(acquisition: Acquisition, style: ScannerStyle, seed: int, num
     dataset.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
     dataset.StudyDate = dataset.SeriesDate = dataset.AcquisitionDate = dataset.ContentDate = _STUDY_DATE
     dataset.StudyTime = dataset.SeriesTime = dataset.AcquisitionTime = dataset.ContentTime = _STUDY_TIME
-    dataset.PatientName = f"VIRTUAL^{number:04d}"
-    dataset.PatientID = f"VIRTUAL-{_digest(seed, 'id', number).hex()[:8].upper()}"
+    dataset.PatientName = patient_name(number)
+    dataset.PatientID = patient_id(seed, number)
     dataset.PatientBirthDate = dataset.PatientSex = ""
     dataset.PatientIdentityRemoved = "YES"
     dataset.DeidentificationMethod = "virtual patient, made by TomoRay Federated"
@@ -211,9 +211,9 @@ def _series_header(acquisition: Acquisition, style: ScannerStyle, seed: int, num
     dataset.StudyID, dataset.SeriesNumber, dataset.AcquisitionNumber = "1", 2, 1
     dataset.StudyDescription = "VIRTUAL HEAD"
     dataset.SeriesDescription = "VIRTUAL HEAD CT"
-    dataset.StudyInstanceUID = _uid(seed, "study", number)
-    dataset.SeriesInstanceUID = _uid(seed, "series", number)
-    dataset.FrameOfReferenceUID = _uid(seed, "frame", number)
+    dataset.StudyInstanceUID = virtual_uid(seed, "study", number)
+    dataset.SeriesInstanceUID = virtual_uid(seed, "series", number)
+    dataset.FrameOfReferenceUID = virtual_uid(seed, "frame", number)
     dataset.PositionReferenceIndicator = ""
     dataset.Modality, dataset.BodyPartExamined, dataset.PatientPosition = "CT", "HEAD", "HFS"
     dataset.Manufacturer, dataset.ManufacturerModelName = style.manufacturer, style.model
@@ -235,7 +235,7 @@ def _describe_slice(
     dataset: Dataset, acquisition: Acquisition, identity: tuple[int, int, int], table_mm: float
 ) -> None:
     seed, number, index = identity
-    uid = _uid(seed, "instance", number, index)
+    uid = virtual_uid(seed, "instance", number, index)
     dataset.SOPInstanceUID = uid
     dataset.file_meta.MediaStorageSOPInstanceUID = uid
     dataset.InstanceNumber = index + 1
@@ -249,15 +249,3 @@ def _describe_slice(
 def _decimal(value: float) -> str:
     """A number as a DICOM decimal string of at most 16 characters."""
     return f"{value:.7f}"
-
-
-def _digest(*parts: int | str) -> bytes:
-    return hashlib.sha256("/".join(["tomoray-virtual", *map(str, parts)]).encode("ascii")).digest()
-
-
-def _uid(*parts: int | str) -> UID:
-    """A UID below 2.25, from 128 bits marked as a UUID of version 8 (RFC 9562, DICOM PS3.5 B.2)."""
-    bits = int.from_bytes(_digest("uid", *parts)[:16], "big")
-    bits = bits & ~(0xF << 76) | (8 << 76)
-    bits = bits & ~(0x3 << 62) | (2 << 62)
-    return UID(f"2.25.{bits}")

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from common.attenuation import hu_to_mu, mu_to_hu, water_mu_per_mm
+from common.attenuation import energy_of_water_kev, hu_to_mu, mu_to_hu, water_mu_per_mm
 from common.errors import ExitCode, Refusal
 
 
@@ -11,6 +11,11 @@ from common.errors import ExitCode, Refusal
 def test_water_attenuates_as_the_tables_say(energy_kev: float, cm2_per_g: float) -> None:
     # 60, 80 and 100 keV are entries of the NIST table; 70 keV is XCOM's own value, between two entries.
     assert water_mu_per_mm(energy_kev) == pytest.approx(cm2_per_g / 10, rel=0.005)
+
+
+@pytest.mark.parametrize("energy_kev", [20.0, 41.2, 70.0, 150.0])
+def test_the_energy_is_found_again_from_the_attenuation(energy_kev: float) -> None:
+    assert energy_of_water_kev(water_mu_per_mm(energy_kev)) == pytest.approx(energy_kev)
 
 
 @pytest.mark.parametrize("energy_kev", [0.0, -70.0, 19.9, 151.0, math.nan])

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from common.attenuation import water_mu_per_mm
 from common.errors import ExitCode, Refusal
+from common.spectrum import Spectrum, head_energy_kev
 from common.study import GeneratorSettings, RadiographSettings, Study
 
 SMALL = """
@@ -69,6 +70,8 @@ def test_unknown_key_is_named_in_one_line() -> None:
         (SMALL + "[radiograph]\neffective_energy_kev = 19.9\n", "radiograph.effective_energy_kev"),
         (SMALL + "[radiograph]\neffective_energy_kev = 151\n", "radiograph.effective_energy_kev"),
         (SMALL + "[radiograph]\nwater_mu_per_mm = 0.02\n", "radiograph.water_mu_per_mm"),
+        (SMALL + "[radiograph]\nspectrum = {kvp = 150}\n", "radiograph.spectrum.kvp"),
+        (SMALL + "[radiograph]\neffective_energy_kev = 60\nspectrum = {kvp = 75}\n", "state one of them"),
         (SMALL + '[radiograph]\nresolution = "fine"\n', "radiograph.resolution"),
         (SMALL + "[optimisation]\nlr_generator = 1e-4\nlr_discriminator = 1e-3\n", "optimisation"),
         (SMALL.replace("[32, 32, 32]", "[32, 32]"), "grid.shape.2"),
@@ -105,6 +108,17 @@ def test_shipped_configurations_are_studies(path: Path) -> None:
 @pytest.mark.parametrize("energy_kev", [20.0, 70.0, 150.0])
 def test_water_attenuates_as_at_the_effective_energy(energy_kev: float) -> None:
     assert RadiographSettings(effective_energy_kev=energy_kev).water_mu_per_mm == water_mu_per_mm(energy_kev)
+
+
+def test_a_stated_spectrum_gives_the_energy_and_a_study_without_it_keeps_its_identity() -> None:
+    plain = Study.from_text(SMALL, where="a")
+    stated = Study.from_text(SMALL + "[radiograph]\nspectrum = {kvp = 75, aluminium_mm = 3}\n", where="b")
+    assert plain.sha256 == "647e7790019ef135d16c0c85f2962b35e201591517c7bddc096336a7463bd541"
+    assert plain.radiograph.energy_kev == 70
+    assert stated.sha256 != plain.sha256
+    assert stated.radiograph.energy_kev == head_energy_kev(Spectrum(kvp=75, aluminium_mm=3))
+    assert stated.radiograph.water_mu_per_mm == water_mu_per_mm(stated.radiograph.energy_kev)
+    assert Study.model_validate_json(stated.canonical_json()) == stated
 
 
 def test_reading_a_study_loads_neither_torch_nor_numba() -> None:
