@@ -11,7 +11,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from client.virtual_films.exposing import Film
 from client.virtual_films.film_format import FilmFormat
-from client.virtual_films.film_header import describe_film, sop_class, view_position
+from client.virtual_films.stated_geometry import describe_film, sop_class, view_position
 from client.virtual_hospital import digest, patient_id, patient_name, virtual_uid
 from common.files import disk_refusals
 
