@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from client.cohort import build_cohort, cohort_counts, examine
+from client.cohort import build_cohort, cohort_counts, examine, figure_table
 from client.cohort.likeness import may_be_one
 from client.cohort_page import write_cohort_page
 from client.phantom import procedural_head
@@ -85,13 +85,13 @@ def test_page_and_counts_say_that_the_split_is_by_study_and_who_stays_together(w
     open_study = study.model_copy(update={"privacy": study.privacy.model_copy(update={"minimum_cases": 1})})
     findings = examine(tmp_path / "archive", open_study, tmp_path / "state", workers=1)
     cases = [case.load() for case in findings.cases]
-    counts = cohort_counts(findings, [case.facts for case in cases])
+    counts = cohort_counts(findings, [case.facts for case in cases], {})
     assert (counts.known_by_study, counts.kept_together) == (5, 2)
-    write_cohort_page(tmp_path / "cohort.html", findings, cases)
+    write_cohort_page(tmp_path / "cohort.html", findings, cases, figure_table(findings, cases))
     page = (tmp_path / "cohort.html").read_text()
     assert "5 of 5 cases are known by their study" in page
     assert "split by study, each under a pseudonym of its own; but 2 of them may show one head" in page
-    hidden = cohort_counts(examine(tmp_path / "archive", study, tmp_path / "state", workers=1), [])
+    hidden = cohort_counts(examine(tmp_path / "archive", study, tmp_path / "state", workers=1), [], {})
     assert hidden.kept_together == f"<{study.privacy.minimum_cases}"
 
 

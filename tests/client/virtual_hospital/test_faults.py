@@ -55,7 +55,9 @@ def test_metal_that_wrapped_is_told_from_metal_that_was_cut_off(
 
 def examples() -> dict[str, list[str]]:
     """Of each verdict with an example on the page: the example, what helps, and the faults that show it."""
-    rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (.+?) \| (.+?) \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    page = PAGE.read_text(encoding="utf-8")
+    (section,) = re.findall(r"^## What contradicts itself, by example$(.*?)^## ", page, re.MULTILINE | re.DOTALL)
+    rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (.+?) \| (.+?) \|$", section, re.MULTILINE)
     return {code: list(rest) for code, *rest in rows}
 
 
