@@ -16,6 +16,8 @@ from client.archive.slice_header import SliceHeader
 # Series so short, and so many in a study, are one series whose slices have identifiers of their own.
 LONGEST_FRAGMENT: Final = 2
 FEWEST_FRAGMENTS: Final = 10
+# Where slices are scattered like that, a series too short for a head may hold some of them beside its own.
+LONGEST_BESIDE: Final = 9
 
 
 @final
@@ -79,12 +81,12 @@ def _join_fragments(
     found: dict[str, list[SliceHeader]], patients: dict[str, dict[str, None]], pseudonyms: Pseudonyms
 ) -> None:
     """Put series of a slice or two together, patient by patient and study by study, where they are many."""
-    fragments: dict[tuple[str, str], list[str]] = defaultdict(list)
+    short: dict[tuple[str, str], list[str]] = defaultdict(list)
     for series, slices in found.items():
-        if len(slices) <= LONGEST_FRAGMENT and len(patients[series]) == 1:
-            fragments[next(iter(patients[series])), slices[0].study].append(series)
-    for (patient, study), names in fragments.items():
-        if len(names) >= FEWEST_FRAGMENTS:
+        if len(slices) <= LONGEST_BESIDE and len(patients[series]) == 1:
+            short[next(iter(patients[series])), slices[0].study].append(series)
+    for (patient, study), names in short.items():
+        if sum(len(found[name]) <= LONGEST_FRAGMENT for name in names) >= FEWEST_FRAGMENTS:
             joined = pseudonyms.of("series of fragments", patient, study)
             patients[joined] = {patient: None}
             found[joined] = [header for name in names for header in found.pop(name)]

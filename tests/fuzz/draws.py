@@ -49,16 +49,20 @@ REASONS = {
     "block-moved": {VerdictCode.POSITIONS_CONTRADICT},
     "metal-wrapped": {VerdictCode.VALUES_WRAPPED},
     "offset-lost": {VerdictCode.HU_IMPLAUSIBLE},
+    "monoenergetic": {VerdictCode.NOT_HU},
+    "material-map": {VerdictCode.NOT_HU},
+    "two-patients": {VerdictCode.MIXED_PATIENTS},
 }
+# What is seen without a look at the head.
+_SAID = {VerdictCode.HU_IMPLAUSIBLE, VerdictCode.NOT_HU, VerdictCode.MIXED_PATIENTS}
+# Two patients who share a placeholder are told by their slices alone.
+NAMELESS = {"two-patients", "anonymous"}, {VerdictCode.INTERLEAVED_SCANS, VerdictCode.DUPLICATE_NUMBERS}
 # A head that lies otherwise than it says may fail to look like a head at all.
 NO_HEAD = {VerdictCode.NOT_A_HEAD, VerdictCode.NOT_ALIGNED, VerdictCode.INCOMPLETE_HEAD, VerdictCode.HU_IMPLAUSIBLE}
 STRAYS = ("scouts", "dose-page", "reformats", "bolus-tracking")
-HARMLESS = (
-    *("tilt-corrected", "padding-4095", "padding-beyond-bits", "padding-zero", "noisy-air", "unknown-charset"),
-    *STRAYS,
-)
-# What happens to a series happens in this order: strays are added to slices that are spoilt already.
-DRAWN = (*(name for name in FAULTS if name in (*REASONS, *HARMLESS) and name not in STRAYS), *STRAYS)
+# What happens to a series happens in this order: strays are added to slices that are spoilt already, a PACS comes last.
+LAST = "recompressed"
+DRAWN = (*(name for name in FAULTS if name not in (*STRAYS, LAST)), *STRAYS, LAST)
 SOUND_SHARE, TWO_FAULTS_SHARE = 0.15, 0.35
 # Half a turn and a mirror image from front to back are one from left to right, which nobody can tell.
 UNTOLD = {"face-behind", "mirrored"}
@@ -70,13 +74,21 @@ _LEANING = {"tilt-in-tag-alone", "tilt-of-wrong-sign", "tilt-corrected", "on-its
 @final
 @dataclass(frozen=True)
 class Draw:
-    """One head, one scanner, one fault or none; equal seeds give equal draws."""
+    """One head, one scanner, one fault or none; equal seeds give equal draws.
+
+    Attributes:
+        seed: of head, scanner and faults.
+        chosen: names of faults, in place of those that would be drawn.
+    """
 
     seed: int
+    chosen: tuple[str, ...] | None = None
 
     @cached_property
     def faults(self) -> tuple[Fault, ...]:
         """What is wrong with the series: nothing, one thing, or two."""
+        if self.chosen is not None:
+            return tuple(FAULTS[name] for name in self.chosen)
         rng = np.random.default_rng([self.seed, 1])
         share = rng.uniform()
         count = 0 if share < SOUND_SHARE else 2 if share > 1 - TWO_FAULTS_SHARE else 1
@@ -103,7 +115,9 @@ class Draw:
     def reasons(self) -> set[VerdictCode]:
         """What the faults may lead to beside acceptance."""
         reasons = set().union(*(REASONS.get(fault.name, set()) for fault in self.faults))
-        if reasons and reasons != REASONS["offset-lost"]:
+        if NAMELESS[0] <= {fault.name for fault in self.faults}:
+            reasons |= NAMELESS[1]
+        if reasons - _SAID:
             reasons |= NO_HEAD
         # A head that is turned under a tilt, true or stated, contradicts the tilt as well.
         return reasons | {VerdictCode.TILT_CONTRADICTS} if self.is_leaning or self.style not in UPRIGHT else reasons

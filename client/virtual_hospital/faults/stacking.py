@@ -55,7 +55,8 @@ def _block_moved_sideways(slices: Slices) -> Slices:
 def _orientation_jitters(slices: Slices) -> Slices:
     for index, image in enumerate(slices):
         lean = JITTER * (-1, 0, 1)[index % 3]
-        image.ImageOrientationPatient = ["1", f"{lean:.6f}", "0", f"{-lean:.6f}", "1", "0"]
+        row, column = np.reshape([float(cosine) for cosine in image.ImageOrientationPatient], (2, 3))
+        image.ImageOrientationPatient = [f"{cosine:.6f}" for cosine in (*(row + lean * column), *(column - lean * row))]
     return slices
 
 

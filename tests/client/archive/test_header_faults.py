@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pydicom
 import pytest
 from pydicom import Dataset, Sequence
 from pydicom.uid import generate_uid
@@ -145,6 +146,23 @@ def test_fragments_of_two_patients_or_studies_stay_apart(head_series, look, tmp_
         )
         writer.write(tmp_path / "archive" / str(number))
     assert look(tmp_path / "archive").codes == ["accepted", "accepted"]
+
+
+def test_a_slice_that_shares_its_series_with_strays_is_found_among_scattered_ones(
+    head_series, look, sound_hu, tmp_path
+):
+    writer = head_series(edit=each_its_own("SeriesInstanceUID"))
+    paths = writer.write(tmp_path / "archive" / "a")
+    for number in range(6):
+        stray = pydicom.dcmread(paths[7])
+        stray.SOPInstanceUID = stray.file_meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=[str(number)])
+        stray.AcquisitionNumber, stray.SliceThickness = 7, "10"
+        stray.PixelData = stray.PixelData[::-1]
+        stray.save_as(tmp_path / "archive" / f"stray{number}")
+    found = look(tmp_path / "archive")
+    assert found.codes == ["accepted"]
+    assert sum(found.set_aside.values()) == 6
+    assert difference_hu(found.volumes[0], sound_hu) == 0
 
 
 def test_a_few_short_series_are_left_as_they_are(series, tmp_path):

@@ -53,6 +53,14 @@ def test_metal_that_wrapped_is_told_from_metal_that_was_cut_off(
     assert found == [VerdictCode.VALUES_WRAPPED, VerdictCode.ACCEPTED]
 
 
+@pytest.mark.parametrize("name", ["orientation-jitters", "spacing-jitters"])
+@pytest.mark.parametrize("style", [name for name, style in STYLES.items() if style.gantry_tilt_deg])
+def test_geometry_that_jitters_under_a_tilted_gantry_is_a_sound_head(
+    archive_study: Study, tmp_path: Path, style: str, name: str
+) -> None:
+    assert verdict(tmp_path, archive_study, style, FAULTS[name]) is VerdictCode.ACCEPTED
+
+
 def examples() -> dict[str, list[str]]:
     """Of each verdict with an example on the page: the example, what helps, and the faults that show it."""
     page = PAGE.read_text(encoding="utf-8")
