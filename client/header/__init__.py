@@ -16,16 +16,9 @@ from client.header.data_set_values import (
 from client.header.derivation import PROCESSED, is_computed, may_be_recompressed
 from client.header.enhanced import FRAME_GROUP_TAGS, MOST_FRAMES, frame_headers, may_be_expanded
 from client.header.film_header import FILM_TAGS, Aperture, FilmHeader, film_header
-from client.header.header import (
-    ENHANCED_CT_STORAGE,
-    HEADER_TAGS,
-    WITHOUT_SERIES,
-    DamagedHeader,
-    ImageHeader,
-    image_header,
-    patient_named,
-)
+from client.header.header import ENHANCED_CT_STORAGE, HEADER_TAGS, ImageHeader, image_header
 from client.header.hounsfield import holds_hu
+from client.header.image_object import WITHOUT_SERIES, DamagedHeader, patient_named
 
 __all__ = [
     "ENHANCED_CT_STORAGE",

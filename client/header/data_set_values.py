@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -13,6 +15,15 @@ MOST_WORDS = 32
 MOST_NUMBERS = 6
 LARGEST_NUMBER = 1e6
 SECONDS_A_DAY = 86_400.0
+
+# As these functions clean values, and as the process that asked for them checks what it is told.
+Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
+Words = Annotated[tuple[Text, ...], Field(max_length=MOST_WORDS)]
+Number = Annotated[float, Field(gt=-LARGEST_NUMBER, lt=LARGEST_NUMBER, allow_inf_nan=False)]
+Integer = Annotated[int, Field(gt=-LARGEST_NUMBER, lt=LARGEST_NUMBER)]
+Vector = Annotated[tuple[Number, ...], Field(max_length=MOST_NUMBERS)]
+TimeOfDay = Annotated[float, Field(ge=0, lt=SECONDS_A_DAY, allow_inf_nan=False)]
+
 _CLOCK = re.compile(r"([01][0-9]|2[0-3]):?([0-5][0-9]):?([0-5][0-9]|60)(\.[0-9]{1,6})?")
 _WHOLE = re.compile(r"[+-]?[0-9]{1,9}")
 _DECIMAL = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
@@ -32,25 +43,39 @@ def text(dataset: Dataset, keyword: str) -> str:
     return _clean(found[0]).strip()[:LONGEST_TEXT] if found else ""
 
 
+def word(dataset: Dataset, keyword: str) -> str:
+    """The first value in upper case, without space around it; empty if absent."""
+    return text(dataset, keyword).upper()[:LONGEST_TEXT]
+
+
 def words(dataset: Dataset, keyword: str) -> tuple[str, ...]:
     """Every value in upper case, without space around it."""
-    return tuple(_clean(word).strip().upper()[:LONGEST_TEXT] for word in values(dataset, keyword)[:MOST_WORDS])
+    return tuple(_clean(value).strip().upper()[:LONGEST_TEXT] for value in values(dataset, keyword)[:MOST_WORDS])
 
 
 def vector(dataset: Dataset, keyword: str) -> tuple[float, ...]:
     """Every value as a number; empty if one of them is none, or if they are more than six."""
     try:
-        numbers = tuple(float(value) for value in values(dataset, keyword))
+        found = values(dataset, keyword)
     except (TypeError, ValueError):
         return ()
-    possible = len(numbers) <= MOST_NUMBERS and all(abs(value) < LARGEST_NUMBER for value in numbers)
-    return numbers if possible else ()
+    return numbers(found, MOST_NUMBERS)
+
+
+def numbers(found: list[Any], most: int) -> tuple[float, ...]:
+    """Values as numbers; empty if one of them is none below a million, or if they are more than so many."""
+    try:
+        converted = tuple(float(value) for value in found)
+    except (TypeError, ValueError):
+        return ()
+    possible = len(converted) <= most and all(abs(value) < LARGEST_NUMBER for value in converted)
+    return converted if possible else ()
 
 
 def number(dataset: Dataset, keyword: str) -> float | None:
     """The first value as a number."""
-    numbers = vector(dataset, keyword)
-    return numbers[0] if numbers else None
+    found = vector(dataset, keyword)
+    return found[0] if found else None
 
 
 def positive(dataset: Dataset, keyword: str) -> float | None:

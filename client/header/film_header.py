@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any, final
 
 from pydantic import Field
 
 from client.header.data_set_values import (
-    LONGEST_TEXT,
     MOST_WORDS,
-    SECONDS_A_DAY,
+    Integer,
+    Number,
+    Text,
+    TimeOfDay,
+    Vector,
+    Words,
     integer,
     number,
+    numbers,
     said,
     text,
     time_of_day_s,
     values,
     vector,
+    word,
     words,
 )
-from client.header.header import WITHOUT_SERIES, DamagedHeader, Integer, Number, Text, Vector, patient_named
+from client.header.image_object import OBJECT_TAGS, DamagedHeader, ImageObject, image_object
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -34,9 +40,8 @@ _DATE = re.compile(r"([0-9]{4})\.?([0-9]{2})\.?([0-9]{2})")
 _EDGES = ("LeftVerticalEdge", "RightVerticalEdge", "UpperHorizontalEdge", "LowerHorizontalEdge")
 _PIXEL_MODULE = ("SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit")
 FILM_TAGS = (
-    *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "PatientID", "IssuerOfPatientID"),
-    *("Modality", "ImageType", "Manufacturer", "BodyPartExamined", "Rows", "Columns", "NumberOfFrames", "KVP"),
-    *(*_PIXEL_MODULE, "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit"),
+    *OBJECT_TAGS,
+    *("BodyPartExamined", "KVP", *_PIXEL_MODULE, "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit"),
     *("LossyImageCompression", "PresentationIntentType", "PixelIntensityRelationship"),
     *("PixelIntensityRelationshipSign", "PresentationLUTShape", "VOILUTFunction", "VOILUTSequence", "WindowWidth"),
     *("ModalityLUTSequence", "RescaleSlope", "RescaleIntercept", "RescaleType", "MaskSubtractionSequence"),
@@ -51,7 +56,6 @@ FILM_TAGS = (
     *(f"VerticesOfThePolygonal{kind}" for kind in ("Collimator", "Shutter")),
 )
 
-Words = Annotated[tuple[Text, ...], Field(max_length=MOST_WORDS)]
 Vertices = Annotated[tuple[Integer, ...], Field(max_length=2 * MOST_VERTICES)]
 
 
@@ -77,12 +81,11 @@ class Aperture:
 
 @final
 @dataclass(frozen=True, slots=True)
-class FilmHeader:
-    """What one film's header says. Identifiers are in clear: it stays in memory, and is never shown.
+class FilmHeader(ImageObject):
+    """What one film's header says beside what every image object does. It is never shown.
 
     Attributes:
-        sop_class, sop_instance, study, series, patient_id, issuer, transfer_syntax, modality, image_type, manufacturer,
-            rows, columns, frames, kvp, padding, padding_limit: as of a slice.
+        kvp, padding, padding_limit: as of a slice.
         body_part, intent, relationship, lut_shape, voi_function, rescale_type, calibration_type, view_position,
             laterality, photometric: as stored, upper case; empty if absent.
         samples, bits_allocated, bits_stored, high_bit: the pixel module, None where it says nothing.
@@ -108,20 +111,7 @@ class FilmHeader:
         time_s: its time of the day in seconds, None if absent.
     """
 
-    sop_class: Text = field(repr=False)
-    sop_instance: Text = field(repr=False)
-    study: Text = field(repr=False)
-    series: Text = field(repr=False)
-    patient_id: Text = field(repr=False)
-    issuer: Text = field(repr=False)
-    transfer_syntax: Text
-    modality: Text
-    image_type: Words
-    manufacturer: Text
     body_part: Text
-    rows: Integer
-    columns: Integer
-    frames: Integer
     samples: Integer | None
     photometric: Text
     bits_allocated: Integer | None
@@ -164,7 +154,7 @@ class FilmHeader:
     collimator: Aperture
     shutter: Aperture
     day: Annotated[int, Field(ge=1, le=date.max.toordinal())] | None = field(repr=False)
-    time_s: Annotated[float, Field(ge=0, lt=SECONDS_A_DAY, allow_inf_nan=False)] | None = field(repr=False)
+    time_s: TimeOfDay | None = field(repr=False)
 
 
 def film_header(dataset: Dataset, sop_class: str = "", transfer_syntax: str = "") -> FilmHeader | None:
@@ -178,33 +168,18 @@ def film_header(dataset: Dataset, sop_class: str = "", transfer_syntax: str = ""
         DamagedHeader: if the SOP class is not said, or neither series nor study.
         Exception: whatever pydicom raises on damaged values.
     """
-    sop_class = text(dataset, "SOPClassUID") or sop_class.strip()[:LONGEST_TEXT]
-    if sop_class in WITHOUT_SERIES:
+    found = image_object(dataset, sop_class, transfer_syntax)
+    if found is None:
         return None
-    series, study = text(dataset, "SeriesInstanceUID"), text(dataset, "StudyInstanceUID")
-    if not (series or study) or not sop_class:
-        raise DamagedHeader
     scale = {keyword: said(dataset, keyword) for keyword in ("RescaleSlope", "RescaleIntercept")}
     slope, intercept = (_finite(dataset, keyword) for keyword in scale)
     views = _view_items(dataset)
     table_first, table = _modality_table(dataset)
     return FilmHeader(
-        sop_class=sop_class,
-        sop_instance=text(dataset, "SOPInstanceUID"),
-        study=study,
-        series=series,
-        patient_id=patient_named(text(dataset, "PatientID")),
-        issuer=text(dataset, "IssuerOfPatientID"),
-        transfer_syntax=transfer_syntax.strip()[:LONGEST_TEXT],
-        modality=_word(dataset, "Modality"),
-        image_type=words(dataset, "ImageType"),
-        manufacturer=_word(dataset, "Manufacturer"),
-        body_part=_word(dataset, "BodyPartExamined"),
-        rows=integer(dataset, "Rows") or 0,
-        columns=integer(dataset, "Columns") or 0,
-        frames=integer(dataset, "NumberOfFrames") or 1,
+        **asdict(found),
+        body_part=word(dataset, "BodyPartExamined"),
         samples=integer(dataset, "SamplesPerPixel"),
-        photometric=_word(dataset, "PhotometricInterpretation"),
+        photometric=word(dataset, "PhotometricInterpretation"),
         bits_allocated=integer(dataset, "BitsAllocated"),
         bits_stored=integer(dataset, "BitsStored"),
         high_bit=integer(dataset, "HighBit"),
@@ -213,11 +188,11 @@ def film_header(dataset: Dataset, sop_class: str = "", transfer_syntax: str = ""
         padding_limit=integer(dataset, "PixelPaddingRangeLimit"),
         lossy=said(dataset, "LossyImageCompression") == "01",
         kvp=_finite(dataset, "KVP"),
-        intent=_word(dataset, "PresentationIntentType"),
-        relationship=_word(dataset, "PixelIntensityRelationship"),
+        intent=word(dataset, "PresentationIntentType"),
+        relationship=word(dataset, "PixelIntensityRelationship"),
         relationship_sign=integer(dataset, "PixelIntensityRelationshipSign"),
-        lut_shape=_word(dataset, "PresentationLUTShape"),
-        voi_function=_word(dataset, "VOILUTFunction"),
+        lut_shape=word(dataset, "PresentationLUTShape"),
+        voi_function=word(dataset, "VOILUTFunction"),
         voi_table=bool(values(dataset, "VOILUTSequence")),
         window_width=_finite(dataset, "WindowWidth"),
         table_first=table_first,
@@ -225,25 +200,25 @@ def film_header(dataset: Dataset, sop_class: str = "", transfer_syntax: str = ""
         slope=slope,
         intercept=intercept,
         rescale_damaged=any(
-            scale[name] and found is None for name, found in zip(scale, (slope, intercept), strict=True)
+            scale[name] and value is None for name, value in zip(scale, (slope, intercept), strict=True)
         ),
-        rescale_type=_word(dataset, "RescaleType"),
+        rescale_type=word(dataset, "RescaleType"),
         subtracted=bool(values(dataset, "MaskSubtractionSequence")),
         imager_spacing_mm=vector(dataset, "ImagerPixelSpacing"),
         pixel_spacing_mm=vector(dataset, "PixelSpacing"),
-        calibration_type=_word(dataset, "PixelSpacingCalibrationType"),
+        calibration_type=word(dataset, "PixelSpacingCalibrationType"),
         source_detector_mm=_finite(dataset, "DistanceSourceToDetector"),
         source_patient_mm=_finite(dataset, "DistanceSourceToPatient"),
         magnification=_finite(dataset, "EstimatedRadiographicMagnificationFactor"),
         view_codes=tuple(text(item, "CodeValue") for item in views),
-        view_meanings=tuple(_word(item, "CodeMeaning") for item in views),
-        view_position=_word(dataset, "ViewPosition"),
+        view_meanings=tuple(word(item, "CodeMeaning") for item in views),
+        view_position=word(dataset, "ViewPosition"),
         orientation=words(dataset, "PatientOrientation"),
-        laterality=_word(dataset, "ImageLaterality"),
-        flipped=_word(dataset, "FieldOfViewHorizontalFlip") == "YES",
+        laterality=word(dataset, "ImageLaterality"),
+        flipped=word(dataset, "FieldOfViewHorizontalFlip") == "YES",
         primary_deg=_finite(dataset, "PositionerPrimaryAngle"),
         secondary_deg=_finite(dataset, "PositionerSecondaryAngle"),
-        primary_steps_deg=_finite_numbers(values(dataset, "PositionerPrimaryAngleIncrement"), MOST_INCREMENTS),
+        primary_steps_deg=numbers(values(dataset, "PositionerPrimaryAngleIncrement"), MOST_INCREMENTS),
         collimator=_aperture(dataset, "Collimator"),
         shutter=_aperture(dataset, "Shutter"),
         day=next(
@@ -251,10 +226,6 @@ def film_header(dataset: Dataset, sop_class: str = "", transfer_syntax: str = ""
         ),
         time_s=time_of_day_s(said(dataset, "AcquisitionTime") or said(dataset, "ContentTime")),
     )
-
-
-def _word(dataset: Dataset, keyword: str) -> str:
-    return text(dataset, keyword).upper()[:LONGEST_TEXT]
 
 
 def _finite(dataset: Dataset, keyword: str) -> float | None:
@@ -286,17 +257,9 @@ def _modality_table(dataset: Dataset) -> tuple[int, tuple[int, ...]]:
     return 0, ()
 
 
-def _finite_numbers(found: list[Any], most: int) -> tuple[float, ...]:
-    try:
-        numbers = tuple(float(value) for value in found)
-    except (TypeError, ValueError):
-        return ()
-    return numbers if len(numbers) <= most and all(abs(value) < 1e6 for value in numbers) else ()
-
-
 def _aperture(dataset: Dataset, kind: str) -> Aperture:
     edges = [_finite(dataset, f"{kind}{edge}") for edge in _EDGES]
-    corners = _finite_numbers(values(dataset, f"VerticesOfThePolygonal{kind}"), 2 * MOST_VERTICES)
+    corners = numbers(values(dataset, f"VerticesOfThePolygonal{kind}"), 2 * MOST_VERTICES)
     return Aperture(
         words(dataset, f"{kind}Shape"),
         tuple(edge for edge in edges if edge is not None) if None not in edges else (),

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Annotated, final
 
 from pydantic import Field
 
 from client.header.contrast_words import names_agents
 from client.header.data_set_values import (
-    LARGEST_NUMBER,
-    LONGEST_TEXT,
-    MOST_NUMBERS,
-    MOST_WORDS,
-    SECONDS_A_DAY,
+    Integer,
+    Number,
+    Text,
+    TimeOfDay,
+    Vector,
     integer,
     largest,
     number,
@@ -30,17 +30,11 @@ from client.header.data_set_values import (
 )
 from client.header.derivation import is_computed, may_be_recompressed
 from client.header.hounsfield import holds_hu
-from client.header.placeholders import names_nobody
+from client.header.image_object import OBJECT_TAGS, ImageObject, image_object
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-# DICOMDIR, then the classes of PS3.4 GG.3, which belong to no patient and no series.
-WITHOUT_SERIES = frozenset(
-    {"1.2.840.10008.1.3.10"}
-    | {f"1.2.840.10008.5.1.4.{kind}.1" for kind in ("38", "39", "43", "44", "45")}
-    | {f"1.2.840.10008.5.1.4.1.1.{kind}" for kind in ("200.1", "200.3", "200.7", "201.1")}
-)
 ENHANCED_CT_STORAGE = frozenset({"1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"})
 
 # What says contrast beside the agent itself; each is read as it is written, since a number may be badly written.
@@ -56,24 +50,13 @@ CONTRAST_TAGS = (
     "ContrastBolusIngredientConcentration",
 )
 HEADER_TAGS = (
-    "SOPClassUID",
-    "SOPInstanceUID",
-    "StudyInstanceUID",
-    "SeriesInstanceUID",
-    "PatientID",
-    "IssuerOfPatientID",
-    "Modality",
-    "ImageType",
-    "Manufacturer",
+    *OBJECT_TAGS,
     "KVP",
     "SliceThickness",
     "GantryDetectorTilt",
     "ImageOrientationPatient",
     "ImagePositionPatient",
     "PixelSpacing",
-    "Rows",
-    "Columns",
-    "NumberOfFrames",
     "RescaleSlope",
     "RescaleIntercept",
     "PixelPaddingValue",
@@ -98,29 +81,15 @@ HEADER_TAGS = (
 CONTRAST_SEQUENCES = ("ContrastBolusAgentSequence", "ContrastBolusAdministrationRouteSequence")
 MULTI_ENERGY_SEQUENCES = ("MultienergyCTProcessingSequence", "MultienergyCTCharacteristicsSequence")
 
-Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
-Number = Annotated[float, Field(gt=-LARGEST_NUMBER, lt=LARGEST_NUMBER, allow_inf_nan=False)]
-Integer = Annotated[int, Field(gt=-LARGEST_NUMBER, lt=LARGEST_NUMBER)]
-Vector = Annotated[tuple[Number, ...], Field(max_length=MOST_NUMBERS)]
-
-
-class DamagedHeader(Exception):
-    """A data set without what every image object has."""
-
 
 @final
 @dataclass(frozen=True, slots=True)
-class ImageHeader:
-    """What one slice's header says. Identifiers are in clear: it stays in memory, and is never shown.
+class ImageHeader(ImageObject):
+    """What one slice's header says beside what every image object does. It is never shown.
+
+    It speaks for one frame, unless a multi-frame object could not be told apart by frame.
 
     Attributes:
-        sop_class, transfer_syntax: DICOM UIDs; the transfer syntax is empty if the file states none.
-        sop_instance, study, series: DICOM UIDs of the object, its study and its series.
-        patient_id, issuer: Patient ID (0010,0020) and its issuer (0010,0021); empty if absent, or if it names
-            nobody.
-        modality, image_type, manufacturer: as stored, upper case.
-        rows, columns: size of the slice in pixels.
-        frames: frames that this header speaks for: 1, unless a multi-frame object could not be told apart by frame.
         orientation: direction cosines of the columns' index, then of the rows' index (0020,0037), LPS; empty if absent.
         position: centre of the first pixel in mm, LPS (0020,0032); empty if absent.
         pixel_spacing_mm: between rows, then between columns (0028,0030); empty if absent.
@@ -140,19 +109,6 @@ class ImageHeader:
         frame: index of this slice among the frames of its object.
     """
 
-    sop_class: Text = field(repr=False)
-    sop_instance: Text = field(repr=False)
-    study: Text = field(repr=False)
-    series: Text = field(repr=False)
-    patient_id: Text = field(repr=False)
-    issuer: Text = field(repr=False)
-    transfer_syntax: Text
-    modality: Text
-    image_type: Annotated[tuple[Text, ...], Field(max_length=MOST_WORDS)]
-    manufacturer: Text
-    rows: Integer
-    columns: Integer
-    frames: Integer
     orientation: Vector
     position: Vector
     pixel_spacing_mm: Vector
@@ -169,7 +125,7 @@ class ImageHeader:
     frame_of_reference: Text = field(repr=False)
     number: Integer | None
     acquisition: Integer | None
-    acquired_s: Annotated[float, Field(ge=0, lt=SECONDS_A_DAY, allow_inf_nan=False)] | None
+    acquired_s: TimeOfDay | None
     frame: Annotated[int, Field(ge=0)] = 0
 
 
@@ -187,27 +143,11 @@ def image_header(dataset: Dataset, sop_class: str = "", transfer_syntax: str = "
         DamagedHeader: if the SOP class is not said, or neither series nor study.
         Exception: whatever pydicom raises on damaged values.
     """
-    sop_class = text(dataset, "SOPClassUID") or sop_class.strip()[:LONGEST_TEXT]
-    if sop_class in WITHOUT_SERIES:
+    found = image_object(dataset, sop_class, transfer_syntax)
+    if found is None:
         return None
-    series, study = text(dataset, "SeriesInstanceUID"), text(dataset, "StudyInstanceUID")
-    if not (series or study) or not sop_class:
-        raise DamagedHeader
-    image_type = words(dataset, "ImageType")
     return ImageHeader(
-        sop_class=sop_class,
-        sop_instance=text(dataset, "SOPInstanceUID"),
-        study=study,
-        series=series,
-        patient_id=patient_named(text(dataset, "PatientID")),
-        issuer=text(dataset, "IssuerOfPatientID"),
-        transfer_syntax=transfer_syntax.strip()[:LONGEST_TEXT],
-        modality=text(dataset, "Modality").upper()[:LONGEST_TEXT],
-        image_type=image_type,
-        manufacturer=text(dataset, "Manufacturer").upper()[:LONGEST_TEXT],
-        rows=integer(dataset, "Rows") or 0,
-        columns=integer(dataset, "Columns") or 0,
-        frames=integer(dataset, "NumberOfFrames") or 1,
+        **asdict(found),
         orientation=vector(dataset, "ImageOrientationPatient"),
         position=vector(dataset, "ImagePositionPatient"),
         pixel_spacing_mm=vector(dataset, "PixelSpacing"),
@@ -218,19 +158,14 @@ def image_header(dataset: Dataset, sop_class: str = "", transfer_syntax: str = "
         padding_limit=integer(dataset, "PixelPaddingRangeLimit"),
         tilt_deg=number(dataset, "GantryDetectorTilt"),
         kvp=positive(dataset, "KVP"),
-        contrast=_says_contrast(dataset, sop_class),
-        computed=_is_computed(dataset, image_type),
-        hounsfield=holds_hu(said(dataset, "RescaleType"), image_type, energies_kev(dataset)),
+        contrast=_says_contrast(dataset, found.sop_class),
+        computed=_is_computed(dataset, found.image_type),
+        hounsfield=holds_hu(said(dataset, "RescaleType"), found.image_type, energies_kev(dataset)),
         frame_of_reference=text(dataset, "FrameOfReferenceUID"),
         number=integer(dataset, "InstanceNumber"),
         acquisition=whole_number(said(dataset, "AcquisitionNumber")),
         acquired_s=time_of_day_s(said(dataset, "AcquisitionTime")),
     )
-
-
-def patient_named(patient_id: str) -> str:
-    """A Patient ID, or nothing in place of one that names nobody."""
-    return "" if names_nobody(patient_id) else patient_id
 
 
 def _says_contrast(dataset: Dataset, sop_class: str) -> bool:

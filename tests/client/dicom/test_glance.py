@@ -5,6 +5,7 @@ import os
 import tracemalloc
 import warnings
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +146,7 @@ def agrees(data: bytes, look: HeaderGlance | None = None) -> bool:
         return False
     expected = reference(data)
     assert seen == expected
-    for name in ImageHeader.__slots__ if seen is not None else ():
+    for name in (field.name for field in fields(ImageHeader) if seen is not None):
         assert type(getattr(seen, name)) is type(getattr(expected, name))
     return True
 

@@ -12,7 +12,7 @@ from pydicom import Dataset
 
 from client.dicom import HEADER_TAGS, DamagedHeader, ImageHeader, image_header
 from client.dicom.parsing import quiet_pydicom
-from client.header.header import LONGEST_TEXT
+from client.header import LONGEST_TEXT
 
 CHECKED = TypeAdapter(ImageHeader)
 TEXTS = [
