@@ -92,7 +92,8 @@ def _ct_images(series: Series) -> tuple[list[SliceHeader] | VerdictCode, Counter
         (VerdictCode.NOT_HU, _is_no_hu),
     ):
         left = [header for header in kept if not is_wrong(header)]
-        if not left:
+        # Too few for a head, beside more that were set aside, are the strays of a series of those.
+        if len(left) < min(MINIMUM_SLICES, len(kept) - len(left)):
             return code, aside
         aside[code.value] = len(kept) - len(left)
         kept = left

@@ -101,6 +101,13 @@ def test_what_is_good_in_spite_of_its_header_is_used(head_series, look, sound_hu
     assert difference_hu(found.volumes[0], sound_hu) == 0
 
 
+def test_a_series_of_no_hu_is_named_whatever_strays_lie_in_it(head_series, look, tmp_path):
+    head_series(
+        edit=lambda dataset, index: None if index < 2 else setattr(dataset, "ImageType", [*AXIAL, "MONO_E_40"])
+    ).write(tmp_path / "archive")
+    assert look(tmp_path / "archive").codes == ["not_hu"]
+
+
 def test_a_badly_written_volume_is_contrast_and_damages_nothing(head_series, look, tmp_path):
     for path in head_series(tags={"ContrastBolusVolume": "1234.5"}).write(tmp_path / "archive"):
         path.write_bytes(path.read_bytes().replace(b"1234.5", b"80 ML "))
