@@ -150,7 +150,7 @@ class NetworkCard(_Part):
     format_version: Literal[1] = 1
     study: Study
     study_sha256: Sha256
-    run: Annotated[str, Field(min_length=1, max_length=200)]
+    run: Annotated[str, Field(pattern=r"^[0-9A-Za-z._-]{1,200}$")]
     round: Annotated[int, Field(ge=1, le=1_000_000)]
     selection: str
     generator_sha256: Sha256

@@ -34,7 +34,7 @@ def tested_for(document: ReportDocument, number: int, *, tested: bool) -> tuple[
         *untested,
         *figures,
         "Tested with radiographs computed from CT alone. Not tested: acquired radiographs, other distances, detectors, "
-        "views or spectra, children, and any clinical question.",
+        "views or spectra, patients of other archives, and any clinical question.",
     )
 
 

@@ -52,6 +52,7 @@ def test_the_study_is_in_the_card_as_its_own_canonical_json(card: NetworkCard, s
         ({"study_sha256": "0" * 64}, "study_sha256 is not the study's"),
         ({"colour": "red"}, "unknown key 'colour'"),
         ({"round": 0}, "round"),
+        ({"run": "\x1b[31m"}, "run"),
         ({"round": 3.0}, "canonical"),
         ({"reprojection_limit": -1.0}, "reprojection_limit"),
         ({"reprojection_limit": None}, "canonical"),
