@@ -39,6 +39,7 @@ def test_the_list_reads_back() -> None:
         b"",
         b"# something else\n",
     ],
+    ids=range(12),
 )
 def test_a_list_that_names_anything_else_is_refused(text: bytes) -> None:
     assert code(text) is ExitCode.RELEASE_DAMAGED

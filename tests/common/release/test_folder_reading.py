@@ -89,7 +89,9 @@ def test_a_file_of_another_kind_or_length_is_refused(signed: Signed, name: str, 
 
 
 @pytest.mark.parametrize(
-    "name", ["extra.bin", ".hidden", "card.json~", "CARD.JSON", "line\nbreak", os.fsdecode(b"\xff\x1b[31m")]
+    "name",
+    ["extra.bin", ".hidden", "card.json~", "CARD.JSON", "line\nbreak", os.fsdecode(b"\xff\x1b[31m")],
+    ids=["extra", "hidden", "backup", "capitals", "two lines", "no text"],
 )
 def test_whatever_else_lies_in_the_folder_is_refused(signed: Signed, name: str) -> None:
     (signed.folder / name).write_bytes(b"")

@@ -81,7 +81,11 @@ def test_a_signature_cut_or_followed_by_something_does_not_hold(cut: int, rest: 
         assert reason(MESSAGE, OPENSSH_SIGNATURE + rest)
 
 
-@pytest.mark.parametrize("line", [b"", b"hello", b"ssh-ed25519 AAAA", b"x" * 5000, new_site_key()[1], b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "line",
+    [b"", b"hello", b"ssh-ed25519 AAAA", b"x" * 5000, new_site_key()[1], b"\xff\xfe"],
+    ids=["empty", "words", "short", "long", "a site's", "no text"],
+)
 def test_what_is_no_release_key_is_refused(line: bytes) -> None:
     with pytest.raises(Refusal) as caught:
         release_key(line, where="key")

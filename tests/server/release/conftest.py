@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,10 +22,12 @@ def averaging(study_text: str) -> Study:
 
 
 @pytest.fixture
-def bench(averaging: Study, admitted: dict[str, AdmittedSite], tmp_path: Path) -> Bench:
+def bench(averaging: Study, admitted: dict[str, AdmittedSite], tmp_path: Path) -> Iterator[Bench]:
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     sites = {name: ScriptedSite(name, admitted[name].role, averaging, DELTAS[name]) for name in admitted}
-    return Bench(averaging, admitted, tmp_path / "run", sites)
+    yield Bench(averaging, admitted, tmp_path / "run", sites)
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture
