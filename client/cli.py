@@ -12,6 +12,8 @@ from common.console import run_command
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 ledger_app = typer.Typer(no_args_is_help=True, help="What left this site.")
 app.add_typer(ledger_app, name="ledger")
+release_app = typer.Typer(no_args_is_help=True, help="Networks that the coordinator released.")
+app.add_typer(release_app, name="release")
 
 Settings = Annotated[Path, typer.Option("--settings", help="The site's settings (TOML).")]
 State = Annotated[Path, typer.Argument(help="The site's state folder.")]
@@ -87,14 +89,16 @@ def virtual_archive(
 def synthesize(
     settings: Settings,
     study: Annotated[Path, typer.Option(help="An approved study (TOML).")],
-    weights: Annotated[Path, typer.Option(help="generator.safetensors of a run's checkpoint.")],
     output: Annotated[Path, typer.Option(help="New folder for the DICOM series.")],
+    release: Annotated[Path | None, typer.Option(help="Release of a network, verified with the pinned key.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="Or loose weights: a checkpoint's generator.")] = None,
     cases: Annotated[int, typer.Option(min=1, help="Write at most this many.")] = 10,
 ) -> None:
     """Write synthetic CT of this site's evaluation cases as DICOM, marked for research only. It stays here."""
     from client.commands import synthesize as command
 
-    for folder in command.synthesize_cases(settings, study, weights, output, cases):
+    source = command.GeneratorSource(weights=weights, release=release)
+    for folder in command.synthesize_cases(settings, study, source, output, cases):
         typer.echo(folder)
 
 
@@ -112,6 +116,19 @@ def ledger_show(state: State) -> None:
     from client.commands import ledger as command
 
     command.show(state)
+
+
+@release_app.command("verify")
+def release_verify(
+    folder: Annotated[Path, typer.Argument(help="The release: a folder that holds SHA256SUMS.")],
+    key: Annotated[Path | None, typer.Option(help="The coordinator's public key for releases (release.pub).")] = None,
+    settings: Annotated[Path | None, typer.Option(help="The site's settings, whose pinned key is used.")] = None,
+    study: Annotated[Path | None, typer.Option(help="Study (TOML) that the release must be of.")] = None,
+) -> None:
+    """Verify signature, files, card and weights of a release. Needs no network."""
+    from client.commands import release as command
+
+    command.verify(folder, key, settings, study)
 
 
 def main() -> None:

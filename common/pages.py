@@ -8,15 +8,15 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 
-def page_templates(folder: Path, **filters: Callable[..., object]) -> Environment:
-    """The templates of a folder.
+def page_templates(*folders: Path, **filters: Callable[..., object]) -> Environment:
+    """The templates of one folder, or of several.
 
     Args:
-        folder: where they lie, named ``*.html.j2``.
+        folders: where they lie, named ``*.html.j2``; of two of one name the first folder's is taken.
         filters: what a template may do to a value, by name.
     """
     environment = Environment(
-        loader=FileSystemLoader(folder),
+        loader=FileSystemLoader(folders),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -24,11 +24,13 @@ class CoordinatorLine(SettingsSection):
         address: host and port.
         ca_certificate: the coordinator's certificate authority, PEM.
         private_key: this site's key, made by ``tomoray-site init``; it never leaves the site.
+        release_key: the coordinator's public key for released networks, the line that starts with ``ssh-ed25519``.
     """
 
     address: Annotated[str, Field(pattern=r"^[0-9A-Za-z.\[\]:_-]+:[0-9]{1,5}$")]
     ca_certificate: Path
     private_key: Path
+    release_key: Annotated[str, Field(max_length=1000)] | None = None
 
 
 class SiteFile(SettingsSection):

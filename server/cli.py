@@ -1,7 +1,8 @@
-"""``tomoray-coordinator``: admit sites, start a study, watch its rounds, try it all on one machine."""
+"""``tomoray-coordinator``: admit sites, run a study, release its network, try it all on one machine."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -47,6 +48,40 @@ def study(path: Annotated[Path, typer.Argument(help="Study file (TOML).")]) -> N
 
     loaded = Study.from_toml(path)
     typer.echo(f"{loaded.sha256}  {loaded.name}")
+
+
+@app.command()
+def release(
+    run: Annotated[Path, typer.Argument(help="Directory of a run: the one that holds run.json.")],
+    number: Annotated[
+        int | None, typer.Option("--round", min=1, help="Round to release; the last averaged if left out.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="New folder; RUN/releases/round-NNNNNN if left out.")] = None,
+    settings: Settings = Path("coordinator.toml"),
+    reprojection_limit: Annotated[
+        float | None, typer.Option(help="Re-projection error above which a volume is not to be shown.")
+    ] = None,
+    date: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The card's date; today (UTC) if left out.")
+    ] = None,
+) -> None:
+    """Write a signed release of a run's generator: weights, card, checksums, signature."""
+    from server.coordinator import CoordinatorSettings
+    from server.release import make_release
+
+    key = CoordinatorSettings.from_toml(settings).signing_key()
+    made_on = (date or datetime.now(UTC)).date()
+    typer.echo(make_release(run, out, key, made_on, number=number, reprojection_limit=reprojection_limit))
+
+
+@app.command("release-key")
+def release_key(settings: Settings = Path("coordinator.toml")) -> None:
+    """Print the public half of the key that signs releases, made when first needed; sites pin it."""
+    from common.release import release_key_of
+    from server.coordinator import CoordinatorSettings
+
+    key = release_key_of(CoordinatorSettings.from_toml(settings).signing_key())
+    typer.echo(f"{key.openssh}\nkey SHA-256: {key.sha256}")
 
 
 @app.command()

@@ -32,7 +32,7 @@ WINGS = {
         "joining",
         "commands",
     ],
-    "server": ["consortium", "link", "aggregation", "rounds", "report", "coordinator", "demo"],
+    "server": ["consortium", "link", "aggregation", "rounds", "report", "release", "coordinator", "demo"],
 }
 # Files of a side that stand above its wings; of these, only commands import any.
 ABOVE = {"client": {"cli", "settings", "source", "site"}, "server": {"cli", "report_cli"}}

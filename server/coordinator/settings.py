@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Self, final
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import BaseModel, ConfigDict, Field
 
 from common.documents import read_document
 from common.errors import ExitCode
+from server.consortium import signing_key
 
 
 @final
@@ -45,3 +47,7 @@ class CoordinatorSettings(BaseModel):
         folder = path.resolve().parent
         names = ("study", "run", "admissions", "state")
         return settings.model_copy(update={name: folder / getattr(settings, name) for name in names})
+
+    def signing_key(self) -> Ed25519PrivateKey:
+        """The key that signs releases, in ``state``; refuses as :func:`server.consortium.signing_key` does."""
+        return signing_key(self.state / "release")

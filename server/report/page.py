@@ -50,7 +50,7 @@ def render(document: ReportDocument) -> str:
         "suppressed_symbol": SUPPRESSED_SYMBOL,
         "absent_symbol": ABSENT_SYMBOL,
     }
-    return _environment().get_template("report.html.j2").render(context)
+    return page_environment().get_template("report.html.j2").render(context)
 
 
 def _figures(document: ReportDocument) -> dict[str, FigureItem | None]:
@@ -69,8 +69,10 @@ def _blocks(rounds: Sequence[int]) -> Iterator[Sequence[int]]:
         yield rounds[start : start + ROUNDS_PER_TABLE]
 
 
-def _environment() -> Environment:
+def page_environment(*folders: Path) -> Environment:
+    """Templates of other folders and of the report's, its style among them, which print numbers as the report does."""
     return page_templates(
+        *folders,
         TEMPLATES,
         number=wording.number,
         signed=wording.signed,

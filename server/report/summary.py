@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import final
 
 from pydantic import BaseModel, ConfigDict
@@ -62,12 +63,18 @@ def separation_text(separation: Separation) -> str:
 
 def limitations_of(recorded: RecordedRun, held_out: Evaluation, incidents: tuple[Incident, ...]) -> tuple[str, ...]:
     """What a reader must know before quoting a number, most consequential first."""
+    losses = _losses_note(incidents)
+    return (*limits_of_results(held_out, _record_gaps(recorded)), *([losses] if losses else []))
+
+
+def limits_of_results(held_out: Evaluation, gaps: Sequence[str] = ()) -> tuple[str, ...]:
+    """What limits an evaluation; ``gaps`` in the run's records take their place in the order."""
     return tuple(
         line
         for line in (
             _few_centres(held_out),
             _missing_centres(held_out),
-            *_record_gaps(recorded),
+            *gaps,
             *(f"Set aside: {line}." for line in held_out.set_aside),
             "Differences between methods are differences of means. The pairing within cases stays at the sites, so no "
             "interval is given for them, and overlapping intervals of two methods do not show that they are equal.",
@@ -76,7 +83,6 @@ def limitations_of(recorded: RecordedRun, held_out: Evaluation, incidents: tuple
             "Nothing in these records shows whether one patient was imaged at two centres.",
             "Where radiographs were computed from CT, results with acquired radiographs may be lower: scatter, beam "
             "hardening, grids and post-processing are not in the computed ones.",
-            _losses_note(incidents),
         )
         if line
     )

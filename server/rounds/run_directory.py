@@ -85,10 +85,13 @@ class RunDirectory:
                     stream.truncate(data.rfind(b"\n") + 1)
         append_line(path, record.model_dump_json(), mode=0o644)
 
+    def checkpoints(self) -> tuple[int, ...]:
+        """Numbers of the complete checkpoints that are kept, oldest first; 0 is the initial weights."""
+        return tuple(sorted(int(folder.name.removeprefix("round-")) for folder in self._checkpoints.glob("round-*")))
+
     def latest_checkpoint(self) -> int | None:
-        """Number of the newest complete checkpoint; 0 is the initial weights."""
-        numbers = [int(folder.name.removeprefix("round-")) for folder in self._checkpoints.glob("round-*")]
-        return max(numbers, default=None)
+        """Number of the newest complete checkpoint."""
+        return max(self.checkpoints(), default=None)
 
     def write_checkpoint(
         self, number: int, weights: Mapping[str, Mapping[str, Tensor]], training: tuple[SiteTraining, ...]

@@ -187,6 +187,33 @@ def test_a_researcher_at_a_site_gets_synthetic_ct_as_dicom(folder: Path, study_p
     assert all("RESEARCH" in str(dataset.SeriesDescription).upper() for dataset in slices)
 
 
+def test_a_release_of_the_run_is_verified_and_used_at_a_site(folder: Path, study_path: Path) -> None:
+    demo, place, log = folder / "demo", folder / "released", folder / "release.log"
+    settings = demo / "sites" / "west" / "site.toml"
+
+    def end(name: str, *arguments: object) -> int:
+        return _start(folder, log.name, BIN / name, *arguments).wait(120)
+
+    coordinator = ("--settings", demo / "coordinator.toml")
+    assert end("tomoray-coordinator", "release", demo, "--out", place, *coordinator) == 0, log.read_text()
+    log.unlink()
+    assert end("tomoray-coordinator", "release-key", *coordinator) == 0
+    line = log.read_text().splitlines()[0]
+    pinned = settings.with_name("pinned.toml")
+    pinned.write_text(f'{settings.read_text()}\nrelease_key = "{line}"\n')
+    assert end("tomoray-site", "release", "verify", place, "--settings", pinned, "--study", study_path) == 0
+    assert "release intact: study small" in log.read_text()
+    output = ("--output", folder / "from-release", "--cases", "1")
+    options = ("--settings", pinned, "--study", study_path, "--release", place)
+    assert end("tomoray-site", "synthesize", *options, *output) == 0, log.read_text()
+    slices = [pydicom.dcmread(path) for path in sorted((folder / "from-release").rglob("*.dcm"))]
+    assert len(slices) == 32
+    assert all("released from round 6" in str(dataset.DerivationDescription) for dataset in slices)
+    page = place / "card.html"
+    page.write_text(page.read_text() + " ")
+    assert end("tomoray-site", "release", "verify", place, "--settings", pinned) == int(ExitCode.RELEASE_DAMAGED)
+
+
 def test_a_second_demo_works_in_the_same_place(folder: Path, study_path: Path) -> None:
     study_path.write_text(study_path.read_text().replace("rounds = 6", "rounds = 1"))
     demo = _demo(folder, study_path)
