@@ -13,7 +13,7 @@ from common.metrics import BODY_HU, BONE_HU, BRAIN_HU, SOFT_HU, enclosed_by_bone
 from common.study import Optimisation, Window
 
 BRAIN_UNIT_HU = 40.0
-WANTED_SLOPE = 0.8
+WANTED_SLOPE = 1.0
 
 
 def to_window(volume_hu: Tensor, window: Window) -> Tensor:
@@ -73,7 +73,7 @@ def brain_losses(predicted: Tensor, target: Tensor, window: Window) -> tuple[Ten
 
     Returns:
         Mean squared error in units of 40 HU, each case's prediction less its mean and its truth less its median, since
-        scanners differ by more than brains do; and the mean over cases of the squared difference of 0.8 to the slope of
+        scanners differ by more than brains do; and the mean over cases of the squared difference of 1 to the slope of
         prediction on truth, both smoothed, where it is less.
     """
     hu, shown_hu = from_window(target, window), from_window(predicted, window).clamp(*SOFT_HU)

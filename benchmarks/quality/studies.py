@@ -92,7 +92,7 @@ NETWORKS: Mapping[str, Network] = {
 # Soft tissue as an atlas bent to the skull, and asked for in the brain window.
 _FIXED: Options = {"anatomy": "fixed"}
 _LEARNED: Options = {"anatomy": "learned"}
-_ASKED_FOR: Options = {"brain_window_weight": 0.2, "brain_contrast_weight": 0.05}
+_ASKED_FOR: Options = {"brain_window_weight": 0.2, "brain_contrast_weight": 0.2}
 
 ATLAS = f"{FEDERATED_AS}, brain atlas"
 # One thing changed in the network without the game, to see what matters.

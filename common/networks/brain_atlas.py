@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from common.geometry import Grid
-from common.networks.tissues import SOFT_REACH_HU
+from common.networks.tissues import SOFT_UNIT_HU
 from common.study import SOFT_TISSUE_HU
 
 # Nodes of the atlas in the canonical frame, (z, y, x): the first one's place, their distance, how many there are.
@@ -25,7 +25,6 @@ ATLAS_SHAPE: Final = (33, 39, 31)
 # The farthest that the atlas is moved: adult skulls differ by less.
 GREATEST_BEND_MM = 20.0
 _TABLE = Path(__file__).with_name("brain_atlas.safetensors")
-_ALMOST_ONE = 0.95
 
 
 @final
@@ -58,7 +57,7 @@ class BentAtlas(nn.Module):
         self.register_buffer("bends", GREATEST_BEND_MM / reach_mm.view(1, 3, 1, 1, 1), persistent=False)
 
     def forward(self, deepest: Tensor) -> Tensor:
-        """(B, features, z', y', x') to (B, 1, z, y, x) before the soft tissue's tanh."""
+        """(B, features, z', y', x') to (B, 1, z, y, x) before soft tissue's bounds."""
         places = self.get_buffer("places")
         told = self.bend(deepest).float()
         told = functional.interpolate(told, size=places.shape[1:4], mode="trilinear", align_corners=False)
@@ -69,10 +68,9 @@ class BentAtlas(nn.Module):
 
 
 def _first_atlas() -> Tensor:
-    """(1 + modes, z, y, x): the mean so that the soft tissue's tanh gives its HU, and modes on the same scale."""
+    """(1 + modes, z, y, x): how the mean differs from soft tissue's middle, and modes on the same scale."""
     hu = load(_TABLE.read_bytes())["hu"].float()
-    mean = torch.atanh(((hu[:1] - SOFT_TISSUE_HU) / SOFT_REACH_HU).clamp(-_ALMOST_ONE, _ALMOST_ONE))
-    return torch.cat([mean, hu[1:] / SOFT_REACH_HU])
+    return torch.cat([hu[:1] - SOFT_TISSUE_HU, hu[1:]]) / SOFT_UNIT_HU
 
 
 def _places(grid: Grid) -> Tensor:

@@ -54,7 +54,7 @@ class Drawn:
     Attributes:
         outputs: (B, outputs, z, y, x): the volume's logit or one logit a tissue, then the freedom to move where it is
             learned, then the variance where it is predicted.
-        soft: (B, 1, z, y, x), how soft tissue differs from its middle, before a tanh; None where it is an even grey.
+        soft: (B, 1, z, y, x), how soft tissue differs from its middle, before bounds; None where it is an even grey.
     """
 
     outputs: Tensor

@@ -12,8 +12,10 @@ from common.study import SOFT_TISSUE_HU, Window
 
 # What one tissue's own HU vary by: the least a prediction can be wrong.
 FLOOR_SD_HU = 8.0
-# Where soft tissue is no even grey it lies within so many HU of its middle: fluid to clotted blood.
-SOFT_REACH_HU = 40.0
+# Where soft tissue is no even grey, a small change of 1 is worth so much, and ends so far below and above the middle:
+# what two radiographs cannot place is never shown with its full contrast.
+SOFT_UNIT_HU = 40.0
+DARKEST_HU, BRIGHTEST_HU = 22.0, 12.0
 AIR_LOGIT, TISSUE_LOGIT, BONE_LOGIT = 1.0, 0.0, -1.5
 
 
@@ -37,7 +39,7 @@ class TissueMixture(nn.Module):
         # (2, tissues): value and square, so that one product of matrices gives both moments and keeps the shares alone.
         self.register_buffer("powers", torch.stack([places, places.square()]), persistent=False)
         self._soft = 1 + min(range(len(inside)), key=lambda index: abs(inside[index] - SOFT_TISSUE_HU), default=0)
-        self._soft_reach = SOFT_REACH_HU / window.width_hu
+        self._width_hu = window.width_hu
         self._floor = (FLOOR_SD_HU / window.width_hu) ** 2
 
     @property
@@ -63,5 +65,8 @@ class TissueMixture(nn.Module):
 
     def soft(self, change: Tensor) -> Tensor:
         """Soft tissue, windowed to 0..1, that differs from its middle by an unbounded change."""
-        reached: Tensor = self.get_buffer("powers")[0, self._soft] + self._soft_reach * torch.tanh(change)
+        change_hu = SOFT_UNIT_HU * change
+        ends_hu = torch.where(change_hu < 0, DARKEST_HU, BRIGHTEST_HU)
+        shown_hu = ends_hu * torch.tanh(change_hu / ends_hu)
+        reached: Tensor = self.get_buffer("powers")[0, self._soft] + shown_hu / self._width_hu
         return reached

@@ -28,7 +28,7 @@ class Optimisation(Section):
         brain_window_weight: squared error of soft tissue inside the skull before consistency, in units of 40 HU. What
             L1 over the whole window hardly sees, and whose median is an even grey, has its mean learned here; with
             ``anatomy`` by the atlas alone.
-        brain_contrast_weight: squared lack of contrast there: of the slope of prediction on truth below 0.8.
+        brain_contrast_weight: squared lack of contrast there: of the slope of prediction on truth below 1.
         axis_projection_weight: L1 between the means of output and target along each axis.
         reprojection_weight: L1 between the output's and the input's line integrals.
         raw_weight: the reconstruction terms once more, on the prediction before consistency, so that it stays a head

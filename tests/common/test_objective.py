@@ -174,12 +174,12 @@ def test_an_even_grey_lacks_all_of_the_slope_asked_for() -> None:
     truth = skull_with_ventricle()
     grey = torch.where((truth > 0) & (truth < 100), torch.tensor(30.0), truth)
     error, lack = brain_of(grey, truth)
-    assert lack == pytest.approx(0.8**2, abs=1e-3)
+    assert lack == pytest.approx(1.0, abs=1e-3)
     assert error > brain_of(truth, truth)[0]
 
 
 def test_half_the_contrast_lacks_the_rest_of_it() -> None:
-    assert brain_of(skull_with_ventricle(csf_hu=21.0), skull_with_ventricle())[1] == pytest.approx(0.3**2, abs=0.01)
+    assert brain_of(skull_with_ventricle(csf_hu=21.0), skull_with_ventricle())[1] == pytest.approx(0.5**2, abs=0.01)
 
 
 def test_what_lies_outside_the_skull_asks_for_nothing() -> None:

@@ -10,7 +10,7 @@ from scipy import ndimage
 from common.geometry import Grid
 from common.networks import build_generator
 from common.networks.brain_atlas import ATLAS_LOW_MM, ATLAS_NODE_MM, ATLAS_SHAPE, GREATEST_BEND_MM, BentAtlas
-from common.networks.tissues import SOFT_REACH_HU
+from common.networks.tissues import SOFT_UNIT_HU
 from common.objective import from_window
 from common.study import SOFT_TISSUE_HU, Study
 
@@ -61,7 +61,7 @@ def test_before_training_it_is_the_procedural_mean_whatever_the_network_sees() -
     made = BentAtlas(GRID, DEEP, learned=True)
     one, other = made(torch.randn(1, DEEP, 2, 3, 2)), made(100 * torch.randn(1, DEEP, 2, 3, 2))
     assert torch.equal(one, other)
-    hu = SOFT_TISSUE_HU + SOFT_REACH_HU * torch.tanh(one[0, 0].detach())
+    hu = SOFT_TISSUE_HU + SOFT_UNIT_HU * one[0, 0].detach()
     at = tuple(round(mm / GRID.voxel_mm + (n - 1) / 2) for mm, n in zip((38.0, 0.0, 8.0), GRID.shape, strict=True))
     aside = (at[0], at[1], at[2] + 4)
     # A ventricle beside the midline is darker than white matter at its side.

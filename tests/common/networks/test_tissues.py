@@ -5,7 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.networks.tissues import FLOOR_SD_HU, SOFT_REACH_HU, TissueMixture
+from common.metrics.intracranial import INVENTED_HU
+from common.networks.tissues import BRIGHTEST_HU, DARKEST_HU, FLOOR_SD_HU, SOFT_UNIT_HU, TissueMixture
 from common.study import Window
 
 WINDOW = Window()
@@ -65,11 +66,19 @@ def hu_of(value: torch.Tensor) -> float:
     return float(value) * WINDOW.width_hu + WINDOW.low_hu
 
 
-@pytest.mark.parametrize("change_hu", [-30.0, 0.0, 30.0])
+@pytest.mark.parametrize("change_hu", [-20.0, 0.0, 10.0])
 def test_soft_tissue_holds_what_is_said_and_other_tissue_does_not(change_hu: float) -> None:
     mixture = TissueMixture((35.0,), WINDOW)
-    soft = mixture.soft(torch.atanh(voxel(change_hu) / SOFT_REACH_HU))
+    end_hu = DARKEST_HU if change_hu < 0 else BRIGHTEST_HU
+    soft = mixture.soft(end_hu * torch.atanh(voxel(change_hu) / end_hu) / SOFT_UNIT_HU)
     for logits, expected_hu in (((0, 60, 0), 35 + change_hu), ((60, 0, 0), -1000), ((0, 0, 60), 1500)):
         mean, variance = mixture(voxel(*(float(logit) for logit in logits)), soft)
         assert hu_of(mean) == pytest.approx(expected_hu, abs=0.01)
         assert float(variance) == pytest.approx(FLOOR, rel=1e-3)
+
+
+def test_soft_tissue_is_never_shown_with_the_contrast_of_an_invention() -> None:
+    mixture = TissueMixture((35.0,), WINDOW)
+    shown_hu = [hu_of(mixture.soft(voxel(change))) - 35 for change in (-1e6, -1e-4, 0.0, 1e-4, 1e6)]
+    assert shown_hu == pytest.approx([-DARKEST_HU, -4e-3, 0.0, 4e-3, BRIGHTEST_HU], abs=1e-3)
+    assert max(DARKEST_HU, BRIGHTEST_HU) < INVENTED_HU
