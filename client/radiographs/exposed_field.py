@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -54,25 +55,12 @@ def shown_field(log_exposure: Image) -> Field:
     Raises:
         FilmRefused: ``MULTIPLE_EXPOSURES`` if unexposed bands part the image.
     """
-    whole = Field(0, log_exposure.shape[0], 0, log_exposure.shape[1])
-    found = whole
-    for _ in range(2):
-        part = log_exposure[:, found.left : found.right]
-        top, bottom = _limits(part)
-        left, right = _limits(log_exposure[top:bottom].T)
-        found = Field(top, bottom, left, right)
-    return found
+    return _field(log_exposure, _limits)
 
 
 def framed_field(log_exposure: Image) -> Field:
     """The rectangle within straight edges of either direction, for images of which polarity is in question."""
-    rows, columns = log_exposure.shape
-    found = Field(0, rows, 0, columns)
-    for _ in range(2):
-        top, bottom = _frame(log_exposure[:, found.left : found.right])
-        left, right = _frame(log_exposure[top:bottom].T)
-        found = Field(top, bottom, left, right)
-    return found
+    return _field(log_exposure, _frame)
 
 
 def ring_excess(log_exposure: Image) -> float:
@@ -85,6 +73,17 @@ def ring_excess(log_exposure: Image) -> float:
     sides = (inside[:wide], inside[-wide:], inside[:, :wide], inside[:, -wide:])
     middle = inside[rows // 3 : rows - rows // 3, columns // 3 : columns - columns // 3]
     return float(np.median([np.median(side) for side in sides]) - np.median(middle))
+
+
+def _field(image: Image, limits: Callable[[Image], tuple[int, int]]) -> Field:
+    """The rectangle within limits of rows and of columns, each sought once more within the other's."""
+    rows, columns = image.shape
+    found = Field(0, rows, 0, columns)
+    for _ in range(2):
+        top, bottom = limits(image[:, found.left : found.right])
+        left, right = limits(image[top:bottom].T)
+        found = Field(top, bottom, left, right)
+    return found
 
 
 def _edges(image: Image) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -103,16 +102,18 @@ def _limits(image: Image) -> tuple[int, int]:
     # Light, dark, light: what lies between is no part of either exposure.
     if any(first + _MARGIN_CELLS < second for first in darker for second in brighter):
         raise FilmRefused(FilmVerdict.MULTIPLE_EXPOSURES)
-    top = int(starts.max()) + _MARGIN_CELLS if len(starts) else 0
-    bottom = int(ends.min()) - _MARGIN_CELLS + 1 if len(ends) else rows
-    return (top, bottom) if bottom - top >= rows // 4 else (0, rows)
+    return _between(starts, ends, rows)
 
 
 def _frame(image: Image) -> tuple[int, int]:
     rows = len(image)
     brighter, darker = _edges(image)
     found = np.flatnonzero(brighter | darker)
-    upper, lower = found[found < rows // 3], found[found > rows - rows // 3]
+    return _between(found[found < rows // 3], found[found > rows - rows // 3], rows)
+
+
+def _between(upper: NDArray[np.intp], lower: NDArray[np.intp], rows: int) -> tuple[int, int]:
+    """First row and end between the innermost edges, less a margin; all rows if too few are left."""
     top = int(upper.max()) + _MARGIN_CELLS if len(upper) else 0
     bottom = int(lower.min()) - _MARGIN_CELLS + 1 if len(lower) else rows
     return (top, bottom) if bottom - top >= rows // 4 else (0, rows)

@@ -76,7 +76,7 @@ def _film(path: Path, pseudonyms: Pseudonyms, settings: FilmSettings, reader: Re
     with closing(reader.films([path])) as answers:
         (answer,) = answers
     if not isinstance(answer, ReadFilm):
-        raise FilmRefused(FilmVerdict.TOO_LARGE if answer is Fault.TOO_LARGE else FilmVerdict.UNREADABLE)
+        raise _unread(answer)
     header = answer.film
     expect_detector_image(header)
     expect_rescale(header)
@@ -88,8 +88,13 @@ def _film(path: Path, pseudonyms: Pseudonyms, settings: FilmSettings, reader: Re
     with closing(reader.frames([wanted])) as frames:
         (stored,) = frames
     if isinstance(stored, Fault):
-        raise FilmRefused(FilmVerdict.TOO_LARGE if stored is Fault.TOO_LARGE else FilmVerdict.UNREADABLE)
+        raise _unread(stored)
     return _judged(header, stored, (response, geometry, stated, (*response.notes, *notes)), pseudonyms, settings)
+
+
+def _unread(fault: Fault | None) -> FilmRefused:
+    """A film of which header or pixels could not be read, or which is no image object."""
+    return FilmRefused(FilmVerdict.TOO_LARGE if fault is Fault.TOO_LARGE else FilmVerdict.UNREADABLE)
 
 
 def _judged(

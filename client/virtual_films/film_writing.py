@@ -5,17 +5,16 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.dataset import Dataset
 from pydicom.filewriter import dcmwrite
-from pydicom.uid import ExplicitVRLittleEndian
 
 from client.virtual_films.exposing import Film
 from client.virtual_films.film_format import FilmFormat
 from client.virtual_films.stated_geometry import describe_film, sop_class, view_position
-from client.virtual_hospital import digest, patient_id, patient_name, virtual_uid
+from client.virtual_hospital import digest, virtual_object, virtual_uid
 from common.files import disk_refusals
 
-_STUDY_DATE, _STUDY_TIME = "20000101", "110000"
+_STUDY_TIME = "110000"
 _SERIES = {"frontal": 1, "lateral": 2}
 
 
@@ -28,25 +27,14 @@ def film_dataset(film: Film, film_format: FilmFormat, *, seed: int, number: int)
         seed: the archive's; with ``number`` it decides identifiers, which the patient's CT shares.
         number: the patient's, from 1.
     """
-    dataset = Dataset()
+    dataset = virtual_object(seed, number, time_of_day=_STUDY_TIME)
     identity = (seed, "film", number, film.beam.name, str(film_format))
     uid = virtual_uid("instance", *identity)
-    dataset.file_meta = FileMetaDataset()
     dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = sop_class(film_format)
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = uid
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset.file_meta.ImplementationVersionName = "TOMORAY_VIRTUAL"
-    dataset.SpecificCharacterSet = "ISO_IR 100"
     dataset.ImageType = (
         ["ORIGINAL", "PRIMARY", "SINGLE PLANE"] if film_format.modality == "XA" else ["ORIGINAL", "PRIMARY"]
     )
-    dataset.StudyDate = dataset.SeriesDate = dataset.AcquisitionDate = dataset.ContentDate = _STUDY_DATE
-    dataset.StudyTime = dataset.SeriesTime = dataset.AcquisitionTime = dataset.ContentTime = _STUDY_TIME
-    dataset.PatientName, dataset.PatientID = patient_name(number), patient_id(seed, number)
-    dataset.PatientBirthDate = dataset.PatientSex = ""
-    dataset.PatientIdentityRemoved = "YES"
-    dataset.DeidentificationMethod = "virtual patient, made by TomoRay Federated"
-    dataset.ReferringPhysicianName = dataset.AccessionNumber = ""
     dataset.StudyID, dataset.AcquisitionNumber, dataset.InstanceNumber = "2", 1, 1
     dataset.SeriesNumber = _SERIES[film.beam.name]
     dataset.StudyDescription = "VIRTUAL SKULL FILMS"

@@ -3,8 +3,9 @@
 from client.virtual_hospital.dicom_archive import write_series, write_virtual_archive
 from client.virtual_hospital.faults import FAULTS, Fault
 from client.virtual_hospital.head_source import find_head, read_head
-from client.virtual_hospital.identifiers import digest, patient_id, patient_name, virtual_uid
+from client.virtual_hospital.identifiers import digest, patient_id, virtual_uid
 from client.virtual_hospital.scanner_style import STYLES, acquire
+from client.virtual_hospital.virtual_object import virtual_object
 
 __all__ = [
     "FAULTS",
@@ -14,8 +15,8 @@ __all__ = [
     "digest",
     "find_head",
     "patient_id",
-    "patient_name",
     "read_head",
+    "virtual_object",
     "virtual_uid",
     "write_series",
     "write_virtual_archive",

@@ -11,16 +11,17 @@ from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.dataset import Dataset
 from pydicom.filewriter import dcmwrite
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from pydicom.uid import CTImageStorage
 
 from client.phantom import AIR_HU, procedural_head
 from client.virtual_hospital.faults import Fault
 from client.virtual_hospital.head_deformation import random_deformation
 from client.virtual_hospital.head_source import HeadVolume, read_head
-from client.virtual_hospital.identifiers import digest, patient_id, patient_name, virtual_uid
+from client.virtual_hospital.identifiers import digest, virtual_uid
 from client.virtual_hospital.scanner_style import Acquisition, ScannerStyle, acquire
+from client.virtual_hospital.virtual_object import virtual_object
 from common.errors import ExitCode, Refusal
 from common.files import disk_refusals
 from common.geometry import Grid
@@ -32,7 +33,7 @@ MAXIMUM_PATIENTS = 10_000
 MINIMUM_MATRIX, MAXIMUM_MATRIX = 64, 1024
 _ROOM_MM = 12.0
 _LOWEST_STORED, _HIGHEST_STORED = -(2**15), 2**15 - 1
-_STUDY_DATE, _STUDY_TIME = "20000101", "120000"
+_STUDY_TIME = "120000"
 
 
 @final
@@ -192,22 +193,9 @@ def _images(acquisition: Acquisition, style: ScannerStyle, seed: int, number: in
 def _series_header(acquisition: Acquisition, style: ScannerStyle, seed: int, number: int) -> Dataset:
     """Attributes that all slices share: types 1 and 2 of the CT Image IOD (PS3.3 A.3) and what scanners add."""
     rows, columns = acquisition.slices_hu.shape[1:]
-    dataset = Dataset()
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.MediaStorageSOPClassUID = CTImageStorage
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset.file_meta.ImplementationVersionName = "TOMORAY_VIRTUAL"
-    dataset.SpecificCharacterSet = "ISO_IR 100"
-    dataset.SOPClassUID = CTImageStorage
+    dataset = virtual_object(seed, number, time_of_day=_STUDY_TIME)
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = CTImageStorage
     dataset.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
-    dataset.StudyDate = dataset.SeriesDate = dataset.AcquisitionDate = dataset.ContentDate = _STUDY_DATE
-    dataset.StudyTime = dataset.SeriesTime = dataset.AcquisitionTime = dataset.ContentTime = _STUDY_TIME
-    dataset.PatientName = patient_name(number)
-    dataset.PatientID = patient_id(seed, number)
-    dataset.PatientBirthDate = dataset.PatientSex = ""
-    dataset.PatientIdentityRemoved = "YES"
-    dataset.DeidentificationMethod = "virtual patient, made by TomoRay Federated"
-    dataset.ReferringPhysicianName = dataset.AccessionNumber = ""
     dataset.StudyID, dataset.SeriesNumber, dataset.AcquisitionNumber = "1", 2, 1
     dataset.StudyDescription = "VIRTUAL HEAD"
     dataset.SeriesDescription = "VIRTUAL HEAD CT"
