@@ -19,7 +19,7 @@ from benchmarks.quality.heads import PERSONS, heads_sha256
 from benchmarks.quality.methods import EXTRAS, FILLED, MEAN, METHODS, ORACLES, Result, Runner
 from benchmarks.quality.pictures import write_page
 from benchmarks.quality.store import Store
-from benchmarks.quality.studies import ATLAS
+from benchmarks.quality.studies import BRAIN
 
 QUICK_PERSONS = ("02", "03")
 QUICK_BUDGET_S, BUDGET_S = 50.0, 900.0
@@ -84,7 +84,7 @@ def _show_findings(console: Console, runner: Runner) -> dict[str, Any]:
         ("midline shift in mm", lesions.with_shifts, lesions.SHIFTS_MM),
     ):
         rows = []
-        for name in (tables.STRONGEST, tables.BEST, ATLAS, *ORACLES):
+        for name in (tables.STRONGEST, tables.BEST, BRAIN, *ORACLES):
             found = runner.findings(name, what, make)
             if found:
                 smallest = lesions.smallest_seen(found)
@@ -98,7 +98,7 @@ def _show_findings(console: Console, runner: Runner) -> dict[str, Any]:
 
 def _write_pictures(console: Console, runner: Runner) -> None:
     volumes = {}
-    for name in (ATLAS, tables.BEST, FILLED, tables.STRONGEST, tables.PEER, MEAN):
+    for name in (BRAIN, tables.BEST, FILLED, tables.STRONGEST, tables.PEER, MEAN):
         predicted = runner.predictions(name)
         if predicted is not None:
             volumes[name] = predicted[0]

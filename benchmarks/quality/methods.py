@@ -15,7 +15,7 @@ from benchmarks.quality.federation import train_federated
 from benchmarks.quality.heads import PERSONS
 from benchmarks.quality.lesions import Changed, Predict, Shown
 from benchmarks.quality.store import Store, code_sha256
-from benchmarks.quality.studies import ABLATIONS, ATLAS, FEDERATED, FEDERATED_AS, FEDERATIONS, NETWORKS, study_of
+from benchmarks.quality.studies import ABLATIONS, BRAIN, FEDERATED, FEDERATED_AS, FEDERATIONS, NETWORKS, study_of
 from benchmarks.quality.training import Trained, steps_within, train
 from common.metrics import case_metrics
 from common.study import Study
@@ -132,7 +132,7 @@ class Runner:
             return None
         record = self._store.find_record("results", self._key(method))
         if record is None:
-            if only_known or (method == FILLED and self.predictions(ATLAS) is None):
+            if only_known or (method == FILLED and self.predictions(BRAIN) is None):
                 return None
             record = self._compute(method)
         return Result(record["poses"], record["cpu_s"], record["steps"], record["note"])
@@ -187,7 +187,7 @@ class Runner:
         self._say(f"{self.fold.person}: {method}, seed {self._seed}")
         key, integrals = self._key(method), self.fold.heads.integrals
         if method == FILLED:
-            skulls = self.predictions(ATLAS)
+            skulls = self.predictions(BRAIN)
             assert skulls is not None
             predicted = classical.filled(self.training, skulls.float())
             record = {"cpu_s": 0.0, "steps": 0, "note": ""}
@@ -198,7 +198,7 @@ class Runner:
             trained = self._train(method)
             predicted = trained.predict(integrals)
             record = {"cpu_s": trained.cpu_s, "steps": trained.steps, "note": ""}
-            if method in (FEDERATED_AS, ATLAS):
+            if method in (FEDERATED_AS, BRAIN):
                 self._store.keep_tensors("weights", key, trained.weights)
         pairs = zip(self.fold.heads.truths_hu, predicted, strict=True)
         record["poses"] = [
@@ -242,7 +242,7 @@ class Runner:
         common = {"method": method, "person": self.fold.person}
         if method in BASELINES or method in ORACLES:
             return common | {"code": code_sha256(ORACLE_CODE if method in ORACLES else BASELINE_CODE)}
-        network = ATLAS if method == FILLED else method
+        network = BRAIN if method == FILLED else method
         code = NETWORK_CODE if network in ALONE else FEDERATED_CODE
         study = self._study(network, _STEPS_OF_A_KEY).sha256
         return common | {"seed": self._seed, "budget_s": self._budget_s, "study": study, "code": code_sha256(code)}

@@ -98,11 +98,11 @@ _FIXED: Options = {"anatomy": "fixed"}
 _LEARNED: Options = {"anatomy": "learned"}
 _ASKED_FOR: Options = {"brain_window_weight": 0.2, "brain_contrast_weight": 0.2}
 
-ATLAS = f"{FEDERATED_AS}, brain atlas"
+BRAIN, ATLAS = f"{FEDERATED_AS}, fixed atlas", f"{FEDERATED_AS}, brain atlas"
 # One thing changed in the network without the game, to see what matters.
 ABLATIONS: Mapping[str, Network] = {
+    BRAIN: Network(_FIXED, _ASKED_FOR, ADVERSARIAL_FROM),
     ATLAS: Network(_LEARNED, _ASKED_FOR, ADVERSARIAL_FROM),
-    "lifting GAN + consistency, fixed atlas": Network(_FIXED, _ASKED_FOR, ADVERSARIAL_FROM),
     "widened on the fly": Network(
         {}, _WITHOUT_GAME, widening={"displacement_mm": 3.0, "scale": 0.05, "rotation_deg": 3.0, "shift_mm": 3.0}
     ),

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from common.metrics import soft_tissue_within
 from common.networks.consistency import ProjectorConsistency
+from common.networks.moved_head import Move, MovedHead, moved_back
 from common.networks.tissues import FLOOR_SD_HU, TissueMixture
 from common.study import Study
 
@@ -61,6 +62,23 @@ class Drawn:
     soft: Tensor | None = None
 
 
+@final
+@dataclass(frozen=True)
+class _Look:
+    """What a network says of a batch before consistency, each (B, 1, z, y, x): as :class:`Prediction`, and how far
+    consistency may move each voxel."""
+
+    raw: Tensor
+    freedom: Tensor
+    log_variance: Tensor | None
+    soft: Tensor | None
+
+    def moved_back(self, move: Move) -> _Look:
+        """The same of the head where it was."""
+        optional = [None if part is None else moved_back(part, move) for part in (self.log_variance, self.soft)]
+        return _Look(moved_back(self.raw, move), moved_back(self.freedom, move), *optional)
+
+
 class Generator(nn.Module, ABC):
     """Turns radiograph pairs into volumes.
 
@@ -86,6 +104,7 @@ class Generator(nn.Module, ABC):
         self._weight = settings.weight
         self._variance = settings.variance
         self._learned = self._weight == "learned" and max(self._steps) > 0
+        self._head = MovedHead(study.grid, study.geometry, settings.inference_looks)
         # Outputs a voxel, as their values before training.
         self.first_outputs = (*contents, *[0.0] * (self._learned + self._variance))
         self.consistency = _consistency(study) if max(self._steps) else None
@@ -119,6 +138,17 @@ class Generator(nn.Module, ABC):
 
     def predict(self, radiographs: Tensor) -> Prediction:
         """The volume beside what it was before consistency, and its variance; arguments as :meth:`forward`."""
+        look = self._look(radiographs) if self.training or len(self._head.moves) == 1 else self._mean_look(radiographs)
+        steps = self._steps[0] if self.training else self._steps[1]
+        if self.consistency is None or not steps:
+            return Prediction(look.raw, look.raw, look.log_variance, look.soft)
+        freedom = look.freedom
+        if look.soft is not None:
+            freedom = torch.where(self._brain(look.raw), self._brain_freedom, freedom)
+        volume = self.consistency(look.raw, freedom, radiographs * self.integral_scale, steps)
+        return Prediction(volume, look.raw, look.log_variance, look.soft)
+
+    def _look(self, radiographs: Tensor) -> _Look:
         drawn = self.draw(radiographs)
         outputs = drawn.outputs
         # Half a bfloat16 step at 0.5 is 2.4 HU, and the projector would see it.
@@ -126,14 +156,22 @@ class Generator(nn.Module, ABC):
         soft = None if drawn.soft is None or self.tissues is None else self.tissues.soft(drawn.soft)
         raw, doubt = self._contents_of(outputs[:, : self._contents], soft)
         log_variance = _log_variance(outputs[:, -1:]) if self._variance else None
-        steps = self._steps[0] if self.training else self._steps[1]
-        if self.consistency is None or not steps:
-            return Prediction(raw, raw, log_variance, soft)
-        freedom = self._freedom(outputs, doubt, log_variance)
-        if soft is not None:
-            freedom = torch.where(self._brain(raw), self._brain_freedom, freedom)
-        volume = self.consistency(raw, freedom, radiographs * self.integral_scale, steps)
-        return Prediction(volume, raw, log_variance, soft)
+        return _Look(raw, self._freedom(outputs, doubt, log_variance), log_variance, soft)
+
+    def _mean_look(self, radiographs: Tensor) -> _Look:
+        """The mean of looks at the head moved and moved back; where they differ is doubt too."""
+        looks = [self._look(self._head.radiographs(radiographs, move)).moved_back(move) for move in self._head.moves]
+        raw = torch.stack([look.raw for look in looks]).mean(dim=0)
+        spread = torch.stack([(look.raw - raw).square() for look in looks]).mean(dim=0)
+        freedom = torch.stack([look.freedom for look in looks]).mean(dim=0)
+        variances = [torch.exp(look.log_variance) for look in looks if look.log_variance is not None]
+        softs = [look.soft for look in looks if look.soft is not None]
+        return _Look(
+            raw,
+            freedom + spread if self._weight in ("tissues", "variance") else freedom,
+            torch.log(torch.stack(variances).mean(dim=0) + spread) if variances else None,
+            torch.stack(softs).mean(dim=0) if softs else None,
+        )
 
     def _brain(self, raw: Tensor) -> Tensor:
         """Where the prediction has soft tissue inside its skull."""

@@ -58,6 +58,8 @@ class GeneratorSettings(Section):
         anatomy: what soft tissue is: an even grey (``none``), or an atlas that is bent to the skull, ``fixed`` or
             ``learned``; see :class:`common.networks.brain_atlas.BentAtlas`. For ``lifting`` with ``tissues_hu`` alone.
             What a site learns of an atlas tells its patients' mean brain: see the documentation of training.
+        inference_looks: how often a pair is looked at outside training, the head moved by a voxel each time: once, 7
+            times (along the axes) or 27 times (along all of them at once too). Consistency follows the mean.
     """
 
     name: Literal["lifting", "x2ct"] = "lifting"
@@ -72,6 +74,7 @@ class GeneratorSettings(Section):
     variance: bool = False
     consistency_affine: bool = False
     anatomy: Literal["none", "fixed", "learned"] = later("none")
+    inference_looks: Literal[1, 7, 27] = later(1)
 
     @property
     def widths(self) -> LiftingWidths:
