@@ -8,6 +8,7 @@ from typing import Final
 from client.header import FilmHeader
 from client.radiographs.film_verdicts import FilmRefused, FilmVerdict
 from client.radiographs.head_likeness import Likeness
+from common.geometry import FrontalView, LateralView
 
 LEAST_SCORE: Final = 0.7
 LEAST_VIEW_MARGIN: Final = 0.02
@@ -19,6 +20,19 @@ _LATERAL: Final = frozenset({"399198007", "399173006", "399067008", "399260004",
 _POSITIONS: Final = {
     **dict.fromkeys(("AP", "PA", "FRONTAL"), False),
     **dict.fromkeys(("LL", "RL", "LLD", "RLD", "LAT", "LATERAL"), True),
+}
+_DIRECTIONS: Final[dict[str, FrontalView | LateralView]] = {
+    **dict.fromkeys(("AP", "399348003", "R-10206"), FrontalView.AP),
+    **dict.fromkeys(("PA", "272479007", "R-10214"), FrontalView.PA),
+    **dict.fromkeys(("LL", "LLD", "399173006", "R-10236"), LateralView.LEFT),
+    **dict.fromkeys(("RL", "RLD", "399198007", "R-10232"), LateralView.RIGHT),
+}
+# Where a positioner's detector stands at these primary angles: 0 is in front of the patient, 90 at the left side.
+_DIRECTIONS_DEG: Final[dict[int, FrontalView | LateralView]] = {
+    0: FrontalView.PA,
+    90: LateralView.LEFT,
+    180: FrontalView.AP,
+    270: LateralView.RIGHT,
 }
 _OBLIQUE: Final = frozenset({"RLO", "LLO", "RAO", "LAO", "RPO", "LPO"})
 _UNSUITABLE_WORDS: Final = (
@@ -59,6 +73,19 @@ def stated_view(header: FilmHeader, frame: int = 0) -> bool | None:
     return next(iter(found), None)
 
 
+def stated_direction(
+    header: FilmHeader, frame: int = 0, *, is_lateral: bool
+) -> tuple[FrontalView | LateralView | None, tuple[str, ...]]:
+    """Which way the beam went through the patient, and what should be noted; None if not stated, or in two ways."""
+    found = {_DIRECTIONS[word] for word in (header.view_position, *header.view_codes) if word in _DIRECTIONS}
+    if header.modality == "XA" and header.primary_deg is not None:
+        quarter = round(_frame_deg(header, frame) / 90.0) % 4
+        found.add(_DIRECTIONS_DEG[90 * quarter])
+    kind = LateralView if is_lateral else FrontalView
+    fitting = {one for one in found if isinstance(one, kind)}
+    return (fitting.pop(), ()) if len(fitting) == 1 else (None, ("direction_not_stated",))
+
+
 def frame_with_a_view(header: FilmHeader) -> int:
     """The first frame whose positioner stood frontal or lateral; the first of all where angles are not stated.
 
@@ -78,11 +105,16 @@ def frame_view(header: FilmHeader, frame: int) -> bool | None:
     """Whether a frame's positioner stood lateral, frontal, or neither."""
     if header.primary_deg is None or abs(header.secondary_deg or 0.0) > _MOST_OFF_DEG:
         return None
-    steps = header.primary_steps_deg
-    angle = (header.primary_deg + (steps[frame] if frame < len(steps) else 0.0)) % 180.0
+    angle = _frame_deg(header, frame) % 180.0
     if min(angle, 180.0 - angle) <= _MOST_OFF_DEG:
         return False
     return True if abs(angle - 90.0) <= _MOST_OFF_DEG else None
+
+
+def _frame_deg(header: FilmHeader, frame: int) -> float:
+    """A frame's primary angle; 0 where none is stated."""
+    steps = header.primary_steps_deg
+    return (header.primary_deg or 0.0) + (steps[frame] if frame < len(steps) else 0.0)
 
 
 def shown_view(stated: bool | None, found: Sequence[Likeness]) -> tuple[bool, tuple[str, ...]]:
