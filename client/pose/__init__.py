@@ -1,0 +1,33 @@
+"""Real films brought to a study: calibrated to its DRRs' line integrals, and posed against the patient's CT.
+
+``scatter_estimate`` and ``film_calibration`` say what a film's values are worth. ``rooms`` says where source and
+detector stood, ``film_levels`` makes a film as coarse as a coarse head's DRR (``posed_drr``), ``local_likeness``
+compares them, ``view_fit`` searches one view's pose, ``pair_pose`` both, and ``pose_verdicts`` judges what was found.
+"""
+
+from client.pose.film_calibration import (
+    CalibrationOrigin,
+    FilmCalibration,
+    film_spectrum,
+    paired_calibration,
+    spectrum_calibration,
+)
+from client.pose.pair_pose import ViewPose, estimate_poses
+from client.pose.pose_verdicts import MENDS, REASONS, PoseVerdict
+from client.pose.scatter_estimate import without_scatter
+from client.pose.view_fit import Room
+
+__all__ = [
+    "MENDS",
+    "REASONS",
+    "CalibrationOrigin",
+    "FilmCalibration",
+    "PoseVerdict",
+    "Room",
+    "ViewPose",
+    "estimate_poses",
+    "film_spectrum",
+    "paired_calibration",
+    "spectrum_calibration",
+    "without_scatter",
+]

@@ -1,0 +1,179 @@
+"""The poses of one patient's films against the patient's CT."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from client.pose.film_calibration import film_spectrum
+from client.pose.film_levels import film_level
+from client.pose.pose_verdicts import PoseVerdict, pose_verdict
+from client.pose.posed_drr import PosedHead, film_mu_per_mm, resampled
+from client.pose.rooms import common_magnification, magnification_sd, rooms_of
+from client.pose.view_fit import DEPTH_MM, Numbers, Room, ViewFit, refined_through
+from client.radiographs import Film
+from common.errors import ExitCode, Refusal
+from common.geometry import FrontalView, LateralView, Pose
+
+Image = NDArray[np.float32]
+
+# Edges of the voxels that a pose is searched and then refined with: 32 and 64 across a head's 230 mm.
+COARSE_MM, FINE_MM = 7.2, 3.6
+_LARGEST_MM: Final = 8.0
+_LEAST_RESTARTS, _MOST_RESTARTS = 2, 4
+# Two restarts that end as near as that have found the same pose.
+_SAME_DEG, _SAME_MM = 0.3, 0.3
+
+
+@final
+@dataclass(frozen=True)
+class ViewPose:
+    """How the patient lay for one film.
+
+    Attributes:
+        pose: of the patient in the film's room. Along the beam it is nominal where ``depth_is_known`` is false.
+        room: source and detector; where they were not stated, nominal ones that show the head as large as the film.
+        depth_is_known: whether both distances were stated, so that depth along the beam is a finding.
+        likeness: mean local correlation of film and DRR, up to 1.
+        spread_deg, spread_mm: angle and distance across the beam between the two best restarts.
+        restarts: searches that were made.
+        verdict: what can be thought of it.
+    """
+
+    pose: Pose
+    room: Room
+    depth_is_known: bool
+    likeness: float
+    spread_deg: float
+    spread_mm: float
+    restarts: int
+    verdict: PoseVerdict
+
+
+@final
+@dataclass(frozen=True)
+class _Found:
+    """The best pose of a view in one room before its magnification is shared."""
+
+    fits: tuple[ViewFit, ViewFit]
+    numbers: Numbers
+    likeness: float
+    spread: tuple[float, float]
+    restarts: int
+
+    @property
+    def room(self) -> Room:
+        """As it was before the fit."""
+        return self.fits[1].room
+
+
+def estimate_poses(
+    films: Sequence[Film], volume_hu: NDArray[np.int16] | Image, voxel_mm: float
+) -> tuple[ViewPose, ...]:
+    """How the patient lay for each film. Equal inputs give equal poses.
+
+    Args:
+        films: of one patient and one sitting, at most one of each view.
+        volume_hu: (z, y, x) the patient's CT, isotropic, in the frame of :class:`common.geometry.Grid`: its centre is
+            the isocentre of a patient in no particular pose.
+        voxel_mm: edge of its voxels, at most 8.
+
+    Raises:
+        Refusal: ``GEOMETRY_INVALID`` if two films are of one view, or voxels are too large.
+    """
+    if len({film.is_lateral for film in films}) < len(films) or not films:
+        raise _refused(f"{len(films)} films, not one of each view", "give one frontal film, one lateral film, or both")
+    if not 0 < voxel_mm <= _LARGEST_MM:
+        raise _refused(f"voxels of {voxel_mm:g} mm", f"give a CT with voxels of at most {_LARGEST_MM:g} mm")
+    found = [_best_room(film, volume_hu, voxel_mm) for film in films]
+    return tuple(
+        _told(one, one.numbers, one.likeness, depth_is_known=True)
+        if one.room.is_known
+        else _at_magnification(film, one, volume_hu, voxel_mm, _shared_magnification(one, films, found))
+        for film, one in zip(films, found, strict=True)
+    )
+
+
+def _best_room(film: Film, volume_hu: NDArray[np.int16] | Image, voxel_mm: float) -> _Found:
+    """In each room that the film may have been taken in; the one in which it is most alike."""
+    tried = [_found(_fits(film, volume_hu, voxel_mm, room)) for room in rooms_of(film)]
+    return max(tried, key=lambda one: one.likeness)
+
+
+def _fits(film: Film, volume_hu: NDArray[np.int16] | Image, voxel_mm: float, room: Room) -> tuple[ViewFit, ViewFit]:
+    mu = film_mu_per_mm(volume_hu, film_spectrum(film.kvp))
+    return _level_fit(film, mu, voxel_mm, COARSE_MM, room), _level_fit(film, mu, voxel_mm, FINE_MM, room)
+
+
+def _level_fit(film: Film, mu_per_mm: Image, voxel_mm: float, wanted_mm: float, room: Room) -> ViewFit:
+    level_mm = max(wanted_mm, voxel_mm)
+    level = film_level(film, level_mm, room.magnification)
+    beam = room.geometry(level).beams[room.view]
+    head = PosedHead.of(resampled(mu_per_mm, voxel_mm, level_mm), level_mm, beam)
+    return ViewFit(head, level, room)
+
+
+def _found(fits: tuple[ViewFit, ViewFit]) -> _Found:
+    """Searches from several seeds until the two best agree, or there have been enough."""
+    ends: list[tuple[Numbers, float]] = []
+    while len(ends) < _MOST_RESTARTS:
+        ends.append(refined_through(fits, fits[0].searched(np.zeros(6), seed=len(ends) + 1)))
+        ends.sort(key=lambda end: -end[1])
+        if len(ends) >= _LEAST_RESTARTS:
+            spread = _apart(*(fits[1].pose(numbers) for numbers, _ in ends[:2]), view=fits[1].room.view)
+            if spread[0] < _SAME_DEG and spread[1] < _SAME_MM:
+                break
+    return _Found(fits, *ends[0], spread, len(ends))
+
+
+def _apart(one: Pose, other: Pose, *, view: int) -> tuple[float, float]:
+    """Degrees, and mm across the beam, between two poses."""
+    turn = (np.trace(one.rotation @ other.rotation.T) - 1) / 2
+    shift = np.delete(np.subtract(one.translation_mm, other.translation_mm), 1 - view)
+    return math.degrees(math.acos(min(max(float(turn), -1.0), 1.0))), float(np.linalg.norm(shift))
+
+
+def _shared_magnification(one: _Found, films: Sequence[Film], found: Sequence[_Found]) -> float:
+    """The magnification of all views of which nothing else was known beforehand than of this one."""
+    alike = [
+        (film, other)
+        for film, other in zip(films, found, strict=True)
+        if not other.room.is_known
+        and other.room.source_patient_mm == one.room.source_patient_mm
+        and other.room.source_detector_mm == one.room.source_detector_mm
+    ]
+    seen = [other.fits[1].seen_in(other.numbers).magnification for _, other in alike]
+    sd = min(magnification_sd(film) for film, _ in alike)
+    return common_magnification(seen, one.room.source_patient_mm, one.room.magnification, sd)
+
+
+def _at_magnification(
+    film: Film, found: _Found, volume_hu: NDArray[np.int16] | Image, voxel_mm: float, shared: float
+) -> ViewPose:
+    """The view's pose once more with the magnification that all views share; what is left of its size becomes depth."""
+    fit = found.fits[1]
+    room = replace(fit.room.magnified(shared), is_known=True)
+    nearer_mm = room.source_patient_mm * (1 - shared / fit.seen_in(found.numbers).magnification)
+    towards_source = 1.0 if room.direction in {FrontalView.PA, LateralView.RIGHT} else -1.0
+    start = np.append(found.numbers[:5], towards_source * nearer_mm / DEPTH_MM)
+    mu = film_mu_per_mm(volume_hu, film_spectrum(film.kvp))
+    again = _level_fit(film, mu, voxel_mm, FINE_MM, room)
+    numbers, likeness = again.refined(start)
+    return _told(replace(found, fits=(found.fits[0], again)), numbers, likeness, depth_is_known=False)
+
+
+def _told(found: _Found, numbers: Numbers, likeness: float, *, depth_is_known: bool) -> ViewPose:
+    fit = found.fits[1]
+    verdict = pose_verdict(likeness, *found.spread)
+    return ViewPose(
+        fit.pose(numbers), fit.room, depth_is_known, likeness, *found.spread, restarts=found.restarts, verdict=verdict
+    )
+
+
+def _refused(what: str, mend: str) -> Refusal:
+    return Refusal(ExitCode.GEOMETRY_INVALID, what, where="pose", mend=mend)

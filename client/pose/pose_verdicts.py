@@ -1,0 +1,50 @@
+"""The verdicts on poses, each with its reason and with what the site's engineer can do."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final, final
+
+
+@final
+class PoseVerdict(StrEnum):
+    """What is said of a pose, in the order it is judged."""
+
+    FAILED = "pose_failed"
+    UNCERTAIN = "pose_uncertain"
+    FOUND = "pose_found"
+
+
+_V = PoseVerdict
+
+# Mean local correlation of film and DRR. Of one person's film and CT it is above 0.95, of two persons' below 0.8; the
+# average procedural heads, which are more alike than persons are, reach 0.94.
+LEAST_LIKENESS: Final = 0.85
+SURE_LIKENESS: Final = 0.92
+# How far the second best restart may lie from the best.
+MOST_SPREAD_DEG, MOST_SPREAD_MM = 1.0, 1.0
+
+REASONS: Final[dict[PoseVerdict, str]] = {
+    _V.FAILED: "in no pose does the CT look like the film: another person's, another date's, or a film read wrongly",
+    _V.UNCERTAIN: "the CT looks only roughly like the film, or searches from several starts end in different poses",
+    _V.FOUND: "found",
+}
+MENDS: Final[dict[PoseVerdict, str]] = {
+    _V.FAILED: "check that film and CT are of one patient and of the same weeks; look at the film's sides and polarity",
+    _V.UNCERTAIN: "look at film and DRR side by side; leave the pair out if they differ",
+}
+"""What can be done; a verdict without an entry needs nothing done."""
+
+
+def pose_verdict(likeness: float, spread_deg: float, spread_mm: float) -> PoseVerdict:
+    """The verdict on one view's pose.
+
+    Args:
+        likeness: mean local correlation of film and DRR in the best pose.
+        spread_deg, spread_mm: angle and distance across the beam between the best restart and the second best.
+    """
+    if not likeness >= LEAST_LIKENESS:
+        return _V.FAILED
+    if likeness < SURE_LIKENESS or not (spread_deg <= MOST_SPREAD_DEG and spread_mm <= MOST_SPREAD_MM):
+        return _V.UNCERTAIN
+    return _V.FOUND

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from client.pose import MENDS, REASONS, PoseVerdict
+from client.pose.pose_verdicts import pose_verdict
+
+
+@pytest.mark.parametrize(
+    ("likeness", "spread_deg", "spread_mm", "verdict"),
+    [
+        (0.97, 0.1, 0.1, PoseVerdict.FOUND),
+        (0.97, 1.5, 0.1, PoseVerdict.UNCERTAIN),
+        (0.97, 0.1, 1.5, PoseVerdict.UNCERTAIN),
+        (0.90, 0.1, 0.1, PoseVerdict.UNCERTAIN),
+        (0.80, 0.1, 0.1, PoseVerdict.FAILED),
+        (math.nan, 0.1, 0.1, PoseVerdict.FAILED),
+        (0.97, math.nan, 0.1, PoseVerdict.UNCERTAIN),
+    ],
+)
+def test_likeness_and_restarts_decide(
+    likeness: float, spread_deg: float, spread_mm: float, verdict: PoseVerdict
+) -> None:
+    assert pose_verdict(likeness, spread_deg, spread_mm) is verdict
+
+
+def test_every_verdict_has_its_words() -> None:
+    assert set(REASONS) == set(PoseVerdict)
+    assert set(MENDS) == set(PoseVerdict) - {PoseVerdict.FOUND}
