@@ -11,14 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from client.pose.film_calibration import film_spectrum
-from client.pose.film_levels import film_level
+from client.pose.film_levels import FilmLevel, detector_pixel_mm, film_level
 from client.pose.pose_verdicts import PoseVerdict, pose_verdict
 from client.pose.posed_drr import PosedHead, film_mu_per_mm, resampled
 from client.pose.rooms import common_magnification, magnification_sd, rooms_of
 from client.pose.view_fit import DEPTH_MM, Numbers, Room, ViewFit, refined_through
 from client.radiographs import Film
+from common.attenuation import AIR_HU, water_mu_per_mm
 from common.errors import ExitCode, Refusal
-from common.geometry import FrontalView, LateralView, Pose
+from common.geometry import Pose
 
 Image = NDArray[np.float32]
 
@@ -99,6 +100,27 @@ def estimate_poses(
     )
 
 
+def film_drr(
+    film: Film, found: ViewPose, volume_hu: NDArray[np.int16] | Image, voxel_mm: float, energy_kev: float
+) -> Image:
+    """What a study's DRR would show in a film's own pixels: (row, column) line integrals, for calibration.
+
+    Args:
+        film: as it was read.
+        found: its pose.
+        volume_hu: (z, y, x) the patient's CT, as the pose was found with.
+        voxel_mm: edge of its voxels.
+        energy_kev: of the study's DRRs.
+    """
+    everywhere = np.ones(film.integrals.shape, dtype=bool)
+    level = FilmLevel(film.integrals, everywhere, detector_pixel_mm(film), (0.0, 0.0))
+    geometry = found.room.geometry(level)
+    beam = replace(geometry.beams[found.room.view], pose=found.pose)
+    relative = np.maximum(np.asarray(volume_hu, dtype=np.float32) - np.float32(AIR_HU), 0) / np.float32(-AIR_HU)
+    mu = relative * np.float32(water_mu_per_mm(energy_kev))
+    return PosedHead.of(mu, voxel_mm, beam).integrals(geometry, beam)
+
+
 def _best_room(film: Film, volume_hu: NDArray[np.int16] | Image, voxel_mm: float) -> _Found:
     """In each room that the film may have been taken in; the one in which it is most alike."""
     tried = [_found(_fits(film, volume_hu, voxel_mm, room)) for room in rooms_of(film)]
@@ -159,8 +181,7 @@ def _at_magnification(
     fit = found.fits[1]
     room = replace(fit.room.magnified(shared), is_known=True)
     nearer_mm = room.source_patient_mm * (1 - shared / fit.seen_in(found.numbers).magnification)
-    towards_source = 1.0 if room.direction in {FrontalView.PA, LateralView.RIGHT} else -1.0
-    start = np.append(found.numbers[:5], towards_source * nearer_mm / DEPTH_MM)
+    start = np.append(found.numbers[:5], room.side * nearer_mm / DEPTH_MM)
     mu = film_mu_per_mm(volume_hu, film_spectrum(film.kvp))
     again = _level_fit(film, mu, voxel_mm, FINE_MM, room)
     numbers, likeness = again.refined(start)
@@ -169,10 +190,9 @@ def _at_magnification(
 
 def _told(found: _Found, numbers: Numbers, likeness: float, *, depth_is_known: bool) -> ViewPose:
     fit = found.fits[1]
-    verdict = pose_verdict(likeness, *found.spread)
-    return ViewPose(
-        fit.pose(numbers), fit.room, depth_is_known, likeness, *found.spread, restarts=found.restarts, verdict=verdict
-    )
+    pose = fit.pose(numbers)
+    verdict = pose_verdict(likeness, *found.spread, pose.translation_mm[1 - fit.room.view])
+    return ViewPose(pose, fit.room, depth_is_known, likeness, *found.spread, restarts=found.restarts, verdict=verdict)
 
 
 def _refused(what: str, mend: str) -> Refusal:

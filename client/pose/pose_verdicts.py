@@ -23,28 +23,31 @@ LEAST_LIKENESS: Final = 0.85
 SURE_LIKENESS: Final = 0.92
 # How far the second best restart may lie from the best.
 MOST_SPREAD_DEG, MOST_SPREAD_MM = 1.0, 1.0
+# A head lies about where the stated distances put it; a distance that is stated a tenth wrong moves it by a tenth.
+MOST_DEPTH_MM: Final = 50.0
 
 REASONS: Final[dict[PoseVerdict, str]] = {
     _V.FAILED: "in no pose does the CT look like the film: another person's, another date's, or a film read wrongly",
-    _V.UNCERTAIN: "the CT looks only roughly like the film, or searches from several starts end in different poses",
+    _V.UNCERTAIN: "CT and film are only roughly alike, searches end in different poses, or stated distances are wrong",
     _V.FOUND: "found",
 }
 MENDS: Final[dict[PoseVerdict, str]] = {
     _V.FAILED: "check that film and CT are of one patient and of the same weeks; look at the film's sides and polarity",
-    _V.UNCERTAIN: "look at film and DRR side by side; leave the pair out if they differ",
+    _V.UNCERTAIN: "look at film and DRR side by side, and at the distances that the device writes",
 }
 """What can be done; a verdict without an entry needs nothing done."""
 
 
-def pose_verdict(likeness: float, spread_deg: float, spread_mm: float) -> PoseVerdict:
+def pose_verdict(likeness: float, spread_deg: float, spread_mm: float, depth_mm: float) -> PoseVerdict:
     """The verdict on one view's pose.
 
     Args:
         likeness: mean local correlation of film and DRR in the best pose.
         spread_deg, spread_mm: angle and distance across the beam between the best restart and the second best.
+        depth_mm: of the head along the beam, from where the distances put it.
     """
     if not likeness >= LEAST_LIKENESS:
         return _V.FAILED
-    if likeness < SURE_LIKENESS or not (spread_deg <= MOST_SPREAD_DEG and spread_mm <= MOST_SPREAD_MM):
-        return _V.UNCERTAIN
-    return _V.FOUND
+    limits = (spread_deg, MOST_SPREAD_DEG), (spread_mm, MOST_SPREAD_MM), (abs(depth_mm), MOST_DEPTH_MM)
+    is_sure = likeness >= SURE_LIKENESS and all(figure <= most for figure, most in limits)
+    return _V.FOUND if is_sure else _V.UNCERTAIN

@@ -53,6 +53,11 @@ class Room:
         return int(isinstance(self.direction, LateralView))
 
     @property
+    def side(self) -> float:
+        """1 where the source stands towards posterior or left, else -1."""
+        return 1.0 if self.direction in {FrontalView.PA, LateralView.RIGHT} else -1.0
+
+    @property
     def magnification(self) -> float:
         """Of the isocentre on the detector."""
         return self.source_detector_mm / self.source_patient_mm

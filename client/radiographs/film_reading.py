@@ -147,11 +147,12 @@ def _judged(
     attenuation, inside, likely = likely_if(response)
     seen, seen_inside = coarse(attenuation, block), coarse(inside.astype(np.float32), block) > 0.99
     is_lateral, more = shown_view(stated, likely)
-    _expect_whole_head(likely[0], settings)
+    in_view = [one for one in likely if one.is_lateral is is_lateral]
+    _expect_whole_head(in_view[0], settings)
     covers = outline(seen, seen_inside, coarse(position, block))
     inside &= ~fine(covers.beside | covers.covering, block, inside.shape)
     direction, unsaid = stated_direction(header, said.frame, is_lateral=is_lateral)
-    shown, mirrored, turned = shown_turn(header, [one for one in likely if one.is_lateral is is_lateral])
+    shown, mirrored, turned = shown_turn(header, in_view)
     integrals, kept = (
         _hung(image, shown.quarter_turns, mirrored=mirrored) for image in (nearest_exposed(attenuation, inside), inside)
     )

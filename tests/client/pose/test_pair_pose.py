@@ -41,8 +41,7 @@ def shown_mm(pose: Pose, room: Room) -> NDArray[np.float64]:
     x, y, z = np.meshgrid([-60.0, 60.0], [-70.0, 70.0], [-60.0, 60.0])
     points = np.stack((x, y, z), axis=-1).reshape(-1, 3) @ pose.rotation.T + np.array(pose.translation_mm)
     along, across = (0, 1) if room.view else (1, 0)
-    sign = 1.0 if room.direction in {FrontalView.PA, LateralView.RIGHT} else -1.0
-    scale = room.source_patient_mm / (room.source_patient_mm - sign * points[:, along])
+    scale = room.source_patient_mm / (room.source_patient_mm - room.side * points[:, along])
     return np.stack((points[:, 2] * scale, points[:, across] * scale), axis=-1) * (
         room.magnification * ROOM.source_patient_mm / ROOM.source_detector_mm
     )

@@ -9,21 +9,22 @@ from client.pose.pose_verdicts import pose_verdict
 
 
 @pytest.mark.parametrize(
-    ("likeness", "spread_deg", "spread_mm", "verdict"),
+    ("likeness", "spread_deg", "spread_mm", "depth_mm", "verdict"),
     [
-        (0.97, 0.1, 0.1, PoseVerdict.FOUND),
-        (0.97, 1.5, 0.1, PoseVerdict.UNCERTAIN),
-        (0.97, 0.1, 1.5, PoseVerdict.UNCERTAIN),
-        (0.90, 0.1, 0.1, PoseVerdict.UNCERTAIN),
-        (0.80, 0.1, 0.1, PoseVerdict.FAILED),
-        (math.nan, 0.1, 0.1, PoseVerdict.FAILED),
-        (0.97, math.nan, 0.1, PoseVerdict.UNCERTAIN),
+        (0.97, 0.1, 0.1, 10.0, PoseVerdict.FOUND),
+        (0.97, 1.5, 0.1, 10.0, PoseVerdict.UNCERTAIN),
+        (0.97, 0.1, 1.5, 10.0, PoseVerdict.UNCERTAIN),
+        (0.90, 0.1, 0.1, 10.0, PoseVerdict.UNCERTAIN),
+        (0.80, 0.1, 0.1, 10.0, PoseVerdict.FAILED),
+        (math.nan, 0.1, 0.1, 10.0, PoseVerdict.FAILED),
+        (0.97, math.nan, 0.1, 10.0, PoseVerdict.UNCERTAIN),
+        (0.97, 0.1, 0.1, -95.0, PoseVerdict.UNCERTAIN),
     ],
 )
-def test_likeness_and_restarts_decide(
-    likeness: float, spread_deg: float, spread_mm: float, verdict: PoseVerdict
+def test_likeness_restarts_and_depth_decide(
+    likeness: float, spread_deg: float, spread_mm: float, depth_mm: float, verdict: PoseVerdict
 ) -> None:
-    assert pose_verdict(likeness, spread_deg, spread_mm) is verdict
+    assert pose_verdict(likeness, spread_deg, spread_mm, depth_mm) is verdict
 
 
 def test_every_verdict_has_its_words() -> None:
