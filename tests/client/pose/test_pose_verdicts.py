@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 
@@ -30,3 +31,9 @@ def test_likeness_restarts_and_depth_decide(
 def test_every_verdict_has_its_words() -> None:
     assert set(REASONS) == set(PoseVerdict)
     assert set(MENDS) == set(PoseVerdict) - {PoseVerdict.FOUND}
+
+
+def test_the_documents_table_says_the_same() -> None:
+    document = (Path(__file__).parents[3] / "docs" / "pose.md").read_text(encoding="utf-8")
+    rows = [f"| `{verdict.value}` | {REASONS[verdict]} | {MENDS.get(verdict, '–')} |" for verdict in PoseVerdict]
+    assert "\n".join(rows) in document
