@@ -14,13 +14,22 @@ from rich.console import Console
 
 from benchmarks.measure import conclude, show
 from benchmarks.pose.aims import failed_share, pose_goals, spread_of, views_of
-from benchmarks.pose.records import DETECTOR_WRONG, SOURCE_WRONG, STATED, STRANGERS, UNSTATED, Record, sitting_record
+from benchmarks.pose.records import (
+    CUT,
+    DETECTOR_WRONG,
+    SOURCE_WRONG,
+    STATED,
+    STRANGERS,
+    UNSTATED,
+    Record,
+    sitting_record,
+)
 from benchmarks.pose.sittings import twin
 from benchmarks.quality.heads import PERSONS, canonical_head, heads_sha256
 from benchmarks.quality.store import Store
 from client.pose import PoseVerdict
 
-SITTINGS, QUICK_SITTINGS = 8, 1
+SITTINGS, QUICK_SITTINGS = 6, 1
 PROTOCOL = (
     "Real heads 01, 02, 03 and 06 at 1.8 mm, filmed with spectrum, scatter, grid, blur, noise, collimator and lead "
     "letter, stored as DX, CR or XA, read back as a site reads them. Fitted: a twin of the head in voxels of 2.1 mm, "
@@ -56,7 +65,7 @@ def main(
 
 def _show_poses(console: Console, records: Sequence[Record]) -> None:
     rows = []
-    for condition in (STATED, SOURCE_WRONG, DETECTOR_WRONG, UNSTATED):
+    for condition in (STATED, CUT, SOURCE_WRONG, DETECTOR_WRONG, UNSTATED):
         views = views_of(records, condition)
         told = []
         for figure in FIGURES:
@@ -69,7 +78,7 @@ def _show_poses(console: Console, records: Sequence[Record]) -> None:
 
 def _show_verdicts(console: Console, records: Sequence[Record]) -> None:
     rows = []
-    for condition in (STATED, SOURCE_WRONG, DETECTOR_WRONG, UNSTATED, STRANGERS):
+    for condition in (STATED, CUT, SOURCE_WRONG, DETECTOR_WRONG, UNSTATED, STRANGERS):
         views = views_of(records, condition)
         counts = [str(sum(view["verdict"] == verdict.value for view in views)) for verdict in PoseVerdict]
         likeness = [view["likeness"] for view in views]

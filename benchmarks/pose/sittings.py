@@ -89,6 +89,13 @@ def twin(head_hu: NDArray[np.int16], seed: int) -> Volume:
     return np.asarray(scanned + noise, dtype=np.float32)
 
 
+def cut_short(scanned_hu: Volume) -> Volume:
+    """The scan as rooms end one, above the jaw: the volume's lowest third is air."""
+    short = scanned_hu.copy()
+    short[: len(short) // 3] = -1000.0
+    return short
+
+
 def with_distances(film: Film, source_patient: float, source_detector: float) -> Film:
     """The film with its stated distances so many times as large."""
     geometry = film.geometry

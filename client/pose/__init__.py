@@ -1,9 +1,9 @@
 """Real films brought to a study: calibrated to its DRRs' line integrals, and posed against the patient's CT.
 
 ``scatter_estimate`` and ``film_calibration`` say what a film's values are worth. ``rooms`` says where source and
-detector stood, ``film_levels`` makes a film as coarse as a coarse head's DRR (``posed_drr``), ``local_likeness``
-compares them, ``view_fit`` searches one view's pose, ``pair_pose`` both, and ``pose_verdicts`` judges what was found.
-``study_frame`` brings a film onto the study's detector.
+detector stood, ``film_levels`` makes a film as coarse as a coarse head's DRR (``posed_drr``), ``unscanned`` what the CT
+does not show; ``local_likeness`` compares them, ``view_fit`` searches one view's pose, ``pair_pose`` both, and
+``pose_verdicts`` judges what was found. ``study_frame`` brings a film onto the study's detector.
 """
 
 from client.pose.film_calibration import (

@@ -117,7 +117,8 @@ def paired_calibration(films: Sequence[Film], drrs: Sequence[Image]) -> FilmCali
 
     Args:
         films: the study's.
-        drrs: for each the (row, column) line integrals of its pixels through the patient's CT, at the study's energy.
+        drrs: for each the (row, column) line integrals of its pixels through the patient's CT, at the study's energy;
+            NaN, where the CT does not show what the film does, does not count.
 
     Raises:
         Refusal: ``IMAGE_INVALID`` if there is no film, or shapes differ, or no head is seen.

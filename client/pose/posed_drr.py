@@ -21,6 +21,9 @@ from common.spectrum import HEAD_BONE_MM, HEAD_WATER_MM, Spectrum, bone_mu_per_m
 
 Image = NDArray[np.float32]
 
+# Attenuation per mm of what nobody has scanned, so large that a ray which only grazes it shows it, and a line integral
+# that no other ray has.
+_MARK, UNKNOWN = 1e9, 50.0
 _SAME = 1e-6
 # Of a Gaussian, in old voxels a new one: as wide as the mean over the new one.
 _SMOOTH_OF_FACTOR = 0.4
@@ -52,7 +55,8 @@ class PosedHead:
     def integrals(self, geometry: Geometry, beam: Beam) -> Image:
         """(rows, columns) line integrals of the geometry's detector, for the patient in the beam's pose.
 
-        Rays must cross the head's planes along the beam, as they do for angles below 45 degrees.
+        Those above :data:`UNKNOWN` met what nobody has scanned. Rays must cross the head's planes along the beam, as
+        they do for angles below 45 degrees.
         """
         rays = geometry.rays(beam)
         order = [2 - self.along, 2, 2 - self.across]
@@ -74,6 +78,18 @@ def film_mu_per_mm(volume_hu: NDArray[np.int16] | Image, spectrum: Spectrum) -> 
     kev = film_energy_kev(spectrum)
     water, bone = water_and_bone(np.asarray(volume_hu, dtype=np.float32))
     return np.asarray(water * np.float32(water_mu_per_mm(kev)) + bone * np.float32(bone_mu_per_mm(kev)))
+
+
+def coarse_head(mu_per_mm: Image, unscanned: NDArray[np.bool_], voxel_mm: float, wanted_mm: float) -> Image:
+    """Attenuation in voxels of another edge, marked where nobody has scanned.
+
+    Args:
+        mu_per_mm, unscanned: (z, y, x).
+        voxel_mm, wanted_mm: edges of the voxels.
+    """
+    share = resampled(unscanned.astype(np.float32), voxel_mm, wanted_mm)
+    coarse = np.where(share > 0.5, np.float32(_MARK), resampled(mu_per_mm, voxel_mm, wanted_mm))
+    return np.asarray(coarse, dtype=np.float32)
 
 
 def film_energy_kev(spectrum: Spectrum) -> float:

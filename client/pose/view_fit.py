@@ -128,14 +128,18 @@ class ViewFit:
         """Mean local correlation of film and DRR."""
         return self._windows.likeness(self.drr(numbers))
 
+    def evidence(self, numbers: Numbers) -> float:
+        """The same, with what the head does not show of the film as roughly alike."""
+        return self._windows.evidence(self.drr(numbers))
+
     def searched(self, start: Numbers, seed: int) -> Numbers:
         """The best of a search by CMA-ES (Hansen 2016, arXiv:1604.00772) about a start; the same for the same seed."""
         bounds = np.tile([-_MOST_STEPS, _MOST_STEPS], (len(start), 1))
         search = CMA(mean=start, sigma=_SIGMA, bounds=bounds, seed=seed, population_size=_POPULATION)
-        best = start, self.likeness(start)
+        best = start, self.evidence(start)
         for _ in range(_GENERATIONS):
             asked = [search.ask() for _ in range(_POPULATION)]
-            told = [(numbers, -self.likeness(numbers)) for numbers in asked]
+            told = [(numbers, -self.evidence(numbers)) for numbers in asked]
             search.tell(told)
             nearest = min(told, key=lambda pair: pair[1])
             if -nearest[1] > best[1]:
@@ -161,11 +165,11 @@ class ViewFit:
         return numbers, likeness
 
     def _normal_equations(self, numbers: Numbers) -> tuple[Numbers, Numbers]:
-        away = self._windows.differences(self.drr(numbers))
-        slopes = []
-        for unit in np.eye(len(numbers)) * _DIFFERENCE:
-            before, after = (self._windows.differences(self.drr(numbers + sign * unit)) for sign in (-1, 1))
-            slopes.append((before - after) / (2 * _DIFFERENCE))
+        units = np.eye(len(numbers)) * _DIFFERENCE
+        aside = [self.drr(numbers + sign * unit) for unit in units for sign in (-1, 1)]
+        away, *moved = self._windows.differences([self.drr(numbers), *aside])
+        pairs = zip(moved[::2], moved[1::2], strict=True)
+        slopes = [(before - after) / (2 * _DIFFERENCE) for before, after in pairs]
         # Summed in one order whatever the number of threads: equal inputs give equal poses.
         products = [[float(np.einsum("i,i", one, other)) for other in slopes] for one in slopes]
         return np.array(products), np.array([float(np.einsum("i,i", one, away)) for one in slopes])

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from client.pose.local_likeness import LEAST_SHARE, NOISE_VARIANCE, STRUCTURE_VARIANCE, WINDOW, FilmWindows
+from client.pose.posed_drr import UNKNOWN
 
 SHAPE = (31, 27)
 
@@ -54,9 +55,29 @@ def test_gain_offset_and_what_is_masked_do_not_count() -> None:
 
 def test_differences_are_small_for_what_is_alike() -> None:
     film, drr, exposed = images(5)
+    alike, near, far = FilmWindows(film, exposed).differences([film, drr, film[:, ::-1]])
+    assert np.abs(alike).max() == pytest.approx(0, abs=1e-9)
+    assert (near**2).sum() < (far**2).sum()
+
+
+def test_what_the_drr_does_not_know_does_not_count_and_gains_nothing() -> None:
+    film, drr, exposed = images(7)
     windows = FilmWindows(film, exposed)
-    assert np.abs(windows.differences(film)).max() == pytest.approx(0, abs=1e-9)
-    assert (windows.differences(drr) ** 2).sum() < (windows.differences(film[:, ::-1]) ** 2).sum()
+    known = np.ones(SHAPE, dtype=bool)
+    known[20:] = False
+    marked = np.where(known, drr, 2 * UNKNOWN).astype(np.float32)
+    assert windows.likeness(marked) == pytest.approx(plainly(film, drr, exposed & known), abs=1e-6)
+    spoilt = np.where(known, drr, 9 * UNKNOWN).astype(np.float32)
+    assert np.array_equal(windows.differences([marked])[0], windows.differences([spoilt])[0])
+    # Two poses are compared where both know what they show.
+    one, other = windows.differences([drr, marked])
+    assert np.array_equal(one, other)
+    alike = np.where(known, film, 2 * UNKNOWN).astype(np.float32)
+    assert windows.likeness(alike) > 0.95
+    assert windows.evidence(film) == windows.likeness(film) > windows.evidence(alike) > 0.75
+    nothing = np.full(SHAPE, 2 * UNKNOWN, np.float32)
+    assert windows.likeness(nothing) == 0
+    assert windows.evidence(nothing) == pytest.approx(0.75)
 
 
 def test_a_film_without_anything_is_like_nothing() -> None:

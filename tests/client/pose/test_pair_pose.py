@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage, optimize
 
-from client.pose import PoseVerdict, ViewPose, estimate_poses, film_spectrum
+from client.pose import PoseVerdict, ViewPose, estimate_poses, film_drr, film_spectrum
 from client.pose.film_levels import film_level
 from client.pose.pair_pose import COARSE_MM
 from client.pose.posed_drr import PosedHead, film_mu_per_mm, resampled
@@ -78,6 +78,30 @@ def test_another_persons_ct_and_a_mirrored_film_are_told(films: Pair, found: tup
     noise = np.random.default_rng(1).normal(1.5, 0.5, films[0].integrals.shape).astype(np.float32)
     (nothing,) = estimate_poses([replace(films[0], integrals=noise)], scanned_hu(3), 2.4)
     assert nothing.verdict is PoseVerdict.FAILED
+
+
+def test_a_ct_that_ends_at_the_skull_base_is_posed_by_what_it_shows(films: Pair) -> None:
+    short = scanned_hu(3).copy()
+    short[:34] = -1000
+    for one, truth in zip(estimate_poses(films, short, 2.4), POSES, strict=True):
+        assert turn_deg(one.pose, truth) < 1
+        assert apart_mm(one, truth)[0] < 1
+        assert one.verdict is PoseVerdict.FOUND
+
+
+def test_a_films_own_drr_knows_nothing_of_what_was_not_scanned(films: Pair, found: tuple[ViewPose, ...]) -> None:
+    whole = film_drr(films[0], found[0], scanned_hu(3), 2.4, 40.0)
+    short = scanned_hu(3).copy()
+    short[:34] = -1000
+    cut = film_drr(films[0], found[0], short, 2.4, 40.0)
+    assert whole.shape == films[0].integrals.shape
+    assert np.corrcoef(whole[(whole > 0.5)], films[0].integrals[whole > 0.5])[0, 1] > 0.6
+    unknown = np.isnan(cut)
+    # Below the jaw's height every ray that passes the head's middle meets what was not scanned.
+    assert unknown[-40:-20, 60:110].all()
+    assert not unknown[:60].any()
+    # Above the end both are one image.
+    assert np.array_equal(cut[:60], whole[:60])
 
 
 def test_without_stated_distances_the_head_is_seen_where_it_was(films: Pair) -> None:

@@ -16,7 +16,7 @@ from client.pose.pose_verdicts import pose_verdict
         (0.97, 1.5, 0.1, 10.0, PoseVerdict.UNCERTAIN),
         (0.97, 0.1, 1.5, 10.0, PoseVerdict.UNCERTAIN),
         (0.90, 0.1, 0.1, 10.0, PoseVerdict.UNCERTAIN),
-        (0.80, 0.1, 0.1, 10.0, PoseVerdict.FAILED),
+        (0.87, 0.1, 0.1, 10.0, PoseVerdict.FAILED),
         (math.nan, 0.1, 0.1, 10.0, PoseVerdict.FAILED),
         (0.97, math.nan, 0.1, 10.0, PoseVerdict.UNCERTAIN),
         (0.97, 0.1, 0.1, -95.0, PoseVerdict.UNCERTAIN),
