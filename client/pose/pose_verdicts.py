@@ -17,10 +17,10 @@ class PoseVerdict(StrEnum):
 
 _V = PoseVerdict
 
-# Mean local correlation of film and DRR. Of one person's film and CT it is above 0.94, of two persons' below 0.86, and
-# so much only where the scan is of the vault alone; procedural heads, more alike than persons are, reach 0.94.
-LEAST_LIKENESS: Final = 0.88
-SURE_LIKENESS: Final = 0.93
+# Mean local correlation of film and DRR. Of one person's film and CT it is above 0.94; of two persons' about 0.8 at
+# most, up to 0.9 where the scan is of the vault alone. Procedural heads, more alike than persons, reach 0.94.
+LEAST_LIKENESS: Final = 0.91
+SURE_LIKENESS: Final = 0.94
 # How far the second best restart may lie from the best.
 MOST_SPREAD_DEG, MOST_SPREAD_MM = 1.0, 1.0
 # A head lies about where the stated distances put it; a distance that is stated a tenth wrong moves it by a tenth.
