@@ -13,7 +13,7 @@ BENCH_BIN := $(if $(QUICK),$(BIN),$(BENCH_VENV)/bin)
 PEERS := itk-rtk itk-twoprojectionregistration torchio roma jaxtyping platformdirs
 PEERS_ALONE := diffdrr nanodrr flashdrr plastimatch
 
-.PHONY: demo test test-fast check fuzz bench-projection bench-cohort bench-quality bench-robustness bench-step bench-gpu \
+.PHONY: demo test test-fast check fuzz bench-projection bench-cohort bench-quality bench-robustness bench-pose bench-step bench-gpu \
 	format clean
 
 $(READY): pyproject.toml constraints.txt
@@ -59,6 +59,9 @@ bench-quality: $(READY)  ## Networks and baselines on unseen real heads; BUDGET=
 
 bench-robustness: $(READY)  ## What errors of the radiographs cost, what a predicted SD is worth, three minutes; STUDY=FILE, WEIGHTS=FILE, QUICK=1.
 	$(BIN)/python -m benchmarks.robustness $(if $(STUDY),--study $(STUDY)) $(if $(WEIGHTS),--weights $(WEIGHTS)) $(if $(QUICK),--quick)
+
+bench-pose: $(READY)  ## Poses of virtual films of real heads against their CTs, ten minutes; QUICK=1 one, CT=FOLDER.
+	$(BIN)/python -m benchmarks.pose --ct $(or $(CT),../shared/data/ct) $(if $(QUICK),--quick)
 
 bench-step: $(READY)  ## Time and memory of a training step at 128 cubed beside X2CT's, ten minutes; QUICK=1 one turn.
 	$(BIN)/python -m benchmarks.step $(if $(QUICK),--steps 3 --turns 1)

@@ -20,6 +20,7 @@ WINGS = {
         "archive",
         "case",
         "radiographs",
+        "pose",
         "cohort",
         "virtual_hospital",
         "virtual_films",

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from client.radiographs.film_geometry import FilmGeometry
+from common.geometry import FrontalView, LateralView
 
 Share = Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)]
 
@@ -46,6 +47,7 @@ class Film:
         integrals: (row, column) float32 line integrals; outside the mask each is that of the nearest exposed pixel.
         exposed: (row, column), where the film shows the patient or the open field: no collimation, marker or text.
         is_lateral: the view.
+        direction: which way the beam went through the patient; None if not stated.
         pixel_mm: edge of its square pixels, at the detector, or at the patient if so calibrated.
         geometry: spacing and distances with where they come from.
         patient, study, instance: pseudonyms.
@@ -59,6 +61,7 @@ class Film:
     integrals: NDArray[np.float32]
     exposed: NDArray[np.bool_]
     is_lateral: bool
+    direction: FrontalView | LateralView | None
     pixel_mm: float
     geometry: FilmGeometry
     patient: str

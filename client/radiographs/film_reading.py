@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,14 @@ from client.radiographs.exposed_field import (
 from client.radiographs.film import Film, FilmSettings
 from client.radiographs.film_geometry import FilmGeometry, film_geometry
 from client.radiographs.film_verdicts import FilmRefused, FilmVerdict
-from client.radiographs.film_view import LEAST_SCORE, frame_with_a_view, shown_turn, shown_view, stated_view
+from client.radiographs.film_view import (
+    LEAST_SCORE,
+    frame_with_a_view,
+    shown_turn,
+    shown_view,
+    stated_direction,
+    stated_view,
+)
 from client.radiographs.head_likeness import Likeness, likenesses
 from client.radiographs.head_outline import MOST_CLIPPED_SHARE, outline
 from client.radiographs.intensity import (
@@ -54,6 +62,18 @@ _LEAST_INNER: Final = 0.02
 _DEEPEST: Final = 12.0
 _MOST_CUT_SHARE: Final = 0.1
 _SQUARE_WITHIN: Final = 1e-3
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What a header says of the film: response, geometry, view (None if not said), frame to be read, and notes."""
+
+    response: Response
+    geometry: FilmGeometry
+    is_lateral: bool | None
+    frame: int
+    notes: tuple[str, ...]
 
 
 def read_films(
@@ -89,7 +109,8 @@ def _film(path: Path, pseudonyms: Pseudonyms, settings: FilmSettings, reader: Re
         (stored,) = frames
     if isinstance(stored, Fault):
         raise _unread(stored)
-    return _judged(header, stored, (response, geometry, stated, (*response.notes, *notes)), pseudonyms, settings)
+    said = _Said(response, geometry, stated, frame, (*response.notes, *notes))
+    return _judged(header, stored, said, pseudonyms, settings)
 
 
 def _unread(fault: Fault | None) -> FilmRefused:
@@ -100,11 +121,11 @@ def _unread(fault: Fault | None) -> FilmRefused:
 def _judged(
     header: FilmHeader,
     stored: NDArray[Any],
-    said: tuple[Response, FilmGeometry, bool | None, tuple[str, ...]],
+    said: _Said,
     pseudonyms: Pseudonyms,
     settings: FilmSettings,
 ) -> Film:
-    response, geometry, stated, notes = said
+    response, geometry, stated, notes = said.response, said.geometry, said.is_lateral, said.notes
     pixel_mm = min(geometry.spacing_mm)
     exposed = _squared(stated_field(header) & ~_padding(header, stored), geometry.spacing_mm, order=0)
     values = _squared(modality_values(header, stored), geometry.spacing_mm, order=1)
@@ -131,10 +152,12 @@ def _judged(
     attenuation, inside, likely = likely_if(response)
     seen, seen_inside = coarse(attenuation, block), coarse(inside.astype(np.float32), block) > 0.99
     is_lateral, more = shown_view(stated, likely)
-    _expect_whole_head(likely[0], settings)
+    in_view = [one for one in likely if one.is_lateral is is_lateral]
+    _expect_whole_head(in_view[0], settings)
     covers = outline(seen, seen_inside, coarse(position, block))
     inside &= ~fine(covers.beside | covers.covering, block, inside.shape)
-    shown, mirrored, turned = shown_turn(header, [one for one in likely if one.is_lateral is is_lateral])
+    direction, unsaid = stated_direction(header, said.frame, is_lateral=is_lateral)
+    shown, mirrored, turned = shown_turn(header, in_view)
     integrals, kept = (
         _hung(image, shown.quarter_turns, mirrored=mirrored) for image in (nearest_exposed(attenuation, inside), inside)
     )
@@ -145,6 +168,7 @@ def _judged(
         integrals=integrals,
         exposed=kept,
         is_lateral=is_lateral,
+        direction=direction,
         pixel_mm=pixel_mm,
         geometry=geometry,
         patient=patient,
@@ -155,7 +179,7 @@ def _judged(
         metal_share=covers.metal_share,
         size=shown.size,
         kvp=header.kvp,
-        notes=(*notes, *more, *turned, *(("metal",) if covers.metal_share > 0 else ())),
+        notes=(*notes, *more, *unsaid, *turned, *(("metal",) if covers.metal_share > 0 else ())),
     )
 
 

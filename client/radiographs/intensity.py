@@ -2,7 +2,8 @@
 
 Pixel Intensity Relationship (0028,1040) says whether values are linear or logarithmic in exposure, its sign (0028,1041)
 whether more exposure is more. Photometric Interpretation and Presentation LUT Shape say the same in another way: both
-MONOCHROME1 and INVERSE mean that small values are shown white, and vendors who write both mean one inversion.
+MONOCHROME1 and INVERSE mean that small values are shown white, and vendors who write both mean one inversion. An XA or
+RF image is MONOCHROME2 always and grows with the beam's intensity (PS3.3 C.8.7.1): there MONOCHROME2 says nothing.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ Image = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 _BY_MODALITY: Final = {"DX": "LIN", "XA": "LIN", "CR": "LOG"}
+_GROWING_WITH_INTENSITY: Final = frozenset({"XA", "RF"})
 # A logarithmic scale that states no unit: all codes together cover four decades, as imaging plates do.
 DECADES: Final = 4.0
 _DENSITY_UNITS: Final = 1000.0
@@ -53,14 +55,21 @@ def stated_response(header: FilmHeader) -> Response:
         if relationship or header.modality not in _BY_MODALITY:
             raise FilmRefused(FilmVerdict.INTENSITY_UNKNOWN)
         relationship, notes = _BY_MODALITY[header.modality], ("intensity_by_modality",)
+    if relationship == "LOG" and header.rescale_type != "OD":
+        notes = (*notes, "decades_assumed")
+    sign, more = _stated_sign(header)
+    return Response(relationship == "LOG", sign, (*notes, *more))
+
+
+def _stated_sign(header: FilmHeader) -> tuple[int, tuple[str, ...]]:
     is_inverted = header.photometric == "MONOCHROME1" or header.lut_shape == "INVERSE"
     shown = 1 if is_inverted else -1
-    if header.relationship_sign in {1, -1}:
-        if header.relationship_sign != shown:
-            raise FilmRefused(FilmVerdict.POLARITY_CONTRADICTS)
-    else:
-        notes = (*notes, "sign_by_photometric_interpretation")
-    return Response(relationship == "LOG", shown, notes)
+    is_telling = is_inverted or header.modality not in _GROWING_WITH_INTENSITY
+    if header.relationship_sign not in {1, -1}:
+        return (shown, ("sign_by_photometric_interpretation",)) if is_telling else (1, ("sign_by_modality",))
+    if is_telling and header.relationship_sign != shown:
+        raise FilmRefused(FilmVerdict.POLARITY_CONTRADICTS)
+    return int(header.relationship_sign), ()
 
 
 def modality_values(header: FilmHeader, stored: NDArray[Any]) -> NDArray[np.float64]:
@@ -89,7 +98,7 @@ def expect_rescale(header: FilmHeader) -> None:
 
 
 def log_exposure(header: FilmHeader, values: NDArray[np.float64], response: Response) -> Image:
-    """Natural logarithm of exposure, up to a constant; no exposure at all is a very small one.
+    """Natural logarithm of exposure, up to a constant; no exposure at all is half of what the smallest code stands for.
 
     Args:
         header: whose bits and rescale tell where the scale ends.
@@ -99,7 +108,8 @@ def log_exposure(header: FilmHeader, values: NDArray[np.float64], response: Resp
     low, high = scale_ends(header)
     risen = values - low if response.sign > 0 else high - values
     if not response.is_log:
-        smallest = (high - low) * 1e-6
+        codes = len(header.table) or 1 << min(max(header.bits_stored or 16, 2), 32)
+        smallest = (high - low) / (2 * max(codes - 1, 1))
         return np.log(np.maximum(risen, smallest)).astype(np.float32)
     if header.rescale_type == "OD":
         return np.asarray(risen * (np.log(10.0) / _DENSITY_UNITS), dtype=np.float32)

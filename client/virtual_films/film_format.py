@@ -12,8 +12,6 @@ from client.virtual_films.lead import letter_mask
 from common.errors import ExitCode, Refusal
 from common.geometry import Beam
 
-# Exposures of this many decades below the highest are told apart in a logarithmic film.
-DECADES = 4.0
 # The open field lies so far below the highest stored value, so that noise is not cut off.
 HEADROOM = 1.5
 OPPOSITE = {"L": "R", "R": "L", "A": "P", "P": "A", "H": "F", "F": "H"}
@@ -32,6 +30,8 @@ class FilmFormat:
         photometric: MONOCHROME1 stores more for more exposure, MONOCHROME2 less, so that bone is shown white; XA has
             MONOCHROME2 alone and stores more for more exposure.
         bits: Bits Stored, 10 to 16.
+        decades: of exposure below the highest, which a logarithmic film tells apart, 2 to 6.
+        in_densities: whether a logarithmic CR states its unit: thousandths of a density (Rescale Type OD).
         quarter_turns: counter-clockwise, after the flip.
         flipped: left and right of the hung image exchanged.
         text: burned into the upper left corner of the matrix.
@@ -42,6 +42,8 @@ class FilmFormat:
     relationship: Literal["LIN", "LOG"] = "LIN"
     photometric: Literal["MONOCHROME1", "MONOCHROME2"] = "MONOCHROME2"
     bits: int = 14
+    decades: float = 4.0
+    in_densities: bool = False
     quarter_turns: int = 0
     flipped: bool = False
     text: str = ""
@@ -52,6 +54,12 @@ class FilmFormat:
             ("bits", not 10 <= self.bits <= 16, "choose 10 to 16"),
             ("bits of XA", self.modality == "XA" and self.bits not in {10, 12, 16}, "choose 10, 12 or 16"),
             ("photometric of XA", self.modality == "XA" and self.photometric == "MONOCHROME1", "choose MONOCHROME2"),
+            ("decades", not 2.0 <= self.decades <= 6.0, "choose 2 to 6"),
+            (
+                "unit",
+                self.in_densities and (self.modality, self.relationship) != ("CR", "LOG"),
+                "only a logarithmic CR states densities",
+            ),
             ("presentation", self.presentation and self.modality != "DX", "only DX is for processing or presentation"),
         ]
         for name, is_wrong, mend in wrong:
@@ -73,7 +81,7 @@ class FilmFormat:
         if self.relationship == "LIN":
             level = exposure / HEADROOM
         else:
-            level = 1 + np.log10(np.clip(exposure / HEADROOM, 10**-DECADES, None)) / DECADES
+            level = 1 + np.log10(np.clip(exposure / HEADROOM, 10**-self.decades, None)) / self.decades
         level = np.clip(level, 0, 1)
         values = np.rint((level if self.sign > 0 else 1 - level) * self.highest).astype(np.uint16)
         values = np.fliplr(values) if self.flipped else values
@@ -89,7 +97,7 @@ class FilmFormat:
         """The exposure of stored values, as they lie in the matrix: what a reader has to find."""
         level = stored / self.highest
         level = level if self.sign > 0 else 1 - level
-        grown = level if self.relationship == "LIN" else 10 ** ((level - 1) * DECADES)
+        grown = level if self.relationship == "LIN" else 10 ** ((level - 1) * self.decades)
         return np.asarray(grown * HEADROOM, dtype=np.float64)
 
     def orientation(self, beam: Beam) -> tuple[str, str]:

@@ -49,6 +49,7 @@ def describe_film(dataset: Dataset, film: Film, film_format: FilmFormat) -> None
     _describe_tube(dataset, film)
     _describe_pixels(dataset, film_format)
     _describe_collimator(dataset, film, film_format)
+    _describe_flip(dataset, film_format)
     view = str(view_position(film.geometry, film.beam))
     dataset.Modality = film_format.modality
     dataset.PatientOrientation = list(film_format.orientation(film.beam))
@@ -103,7 +104,10 @@ def _describe_pixels(dataset: Dataset, film_format: FilmFormat) -> None:
     if film_format.modality == "XA":
         return
     dataset.PixelIntensityRelationshipSign = film_format.sign
-    dataset.RescaleIntercept, dataset.RescaleSlope, dataset.RescaleType = "0", "1", "US"
+    densities = 1000 * film_format.decades / film_format.highest
+    dataset.RescaleIntercept = "0"
+    dataset.RescaleSlope = _decimal(densities) if film_format.in_densities else "1"
+    dataset.RescaleType = "OD" if film_format.in_densities else "US"
     dataset.PresentationLUTShape = "INVERSE" if film_format.photometric == "MONOCHROME1" else "IDENTITY"
 
 
@@ -122,6 +126,15 @@ def _describe_collimator(dataset: Dataset, film: Film, film_format: FilmFormat) 
     dataset.CollimatorShape = "RECTANGULAR"
     dataset.CollimatorLeftVerticalEdge, dataset.CollimatorRightVerticalEdge = right, width - right + 1
     dataset.CollimatorUpperHorizontalEdge, dataset.CollimatorLowerHorizontalEdge = down, height - down + 1
+
+
+def _describe_flip(dataset: Dataset, film_format: FilmFormat) -> None:
+    """How a flipped matrix lies to the detector (PS3.3 C.8.11.4): turned clockwise first, then flipped."""
+    if not film_format.flipped:
+        return
+    dataset.FieldOfViewOrigin = ["0", "0"]
+    dataset.FieldOfViewRotation = str(90 * (film_format.quarter_turns % 4))
+    dataset.FieldOfViewHorizontalFlip = "YES"
 
 
 def _describe_detector(dataset: Dataset, film_format: FilmFormat) -> None:

@@ -5,6 +5,9 @@
 """
 
 from common.spectrum.beam_quality import (
+    CT_KEV,
+    HEAD_BONE_MM,
+    HEAD_WATER_MM,
     Spectrum,
     absorbed_share,
     bone_mu_per_mm,
@@ -19,6 +22,9 @@ from common.spectrum.photon_tables import PhotonTables, photon_tables
 from common.spectrum.tissue_lengths import water_and_bone
 
 __all__ = [
+    "CT_KEV",
+    "HEAD_BONE_MM",
+    "HEAD_WATER_MM",
     "PhotonTables",
     "Spectrum",
     "absorbed_share",

@@ -20,12 +20,14 @@ from client.radiographs import (
     pair_of,
     pairs_by_patient,
 )
+from common.geometry import FrontalView, LateralView
 
 SETTINGS = FilmSettings()
 FRONTAL = Film(
     integrals=np.zeros((2, 2), np.float32),
     exposed=np.ones((2, 2), dtype=bool),
     is_lateral=False,
+    direction=FrontalView.PA,
     pixel_mm=1.0,
     geometry=FilmGeometry((1.0, 1.0), Origin.STATED, 1500.0, 1000.0, 1.5, Origin.STATED),
     patient="p",
@@ -38,7 +40,7 @@ FRONTAL = Film(
     kvp=75.0,
     notes=(),
 )
-LATERAL = replace(FRONTAL, is_lateral=True, instance="l", time_s=36_120.0)
+LATERAL = replace(FRONTAL, is_lateral=True, direction=LateralView.LEFT, instance="l", time_s=36_120.0)
 CT = DatedCt("c", "p", "s", 739_003)
 
 

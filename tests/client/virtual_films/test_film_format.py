@@ -75,6 +75,9 @@ def test_text_is_burned_in_where_no_head_is() -> None:
         {"modality": "XA", "bits": 14},
         {"modality": "XA", "bits": 12, "photometric": "MONOCHROME1"},
         {"modality": "CR", "presentation": True},
+        {"relationship": "LOG", "decades": 1.0},
+        {"relationship": "LOG", "in_densities": True},
+        {"modality": "CR", "relationship": "LIN", "in_densities": True},
     ],
 )
 def test_what_a_modality_cannot_store_is_refused(wrong: dict[str, object]) -> None:
