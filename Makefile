@@ -60,7 +60,7 @@ bench-quality: $(READY)  ## Networks and baselines on unseen real heads; BUDGET=
 bench-robustness: $(READY)  ## What errors of the radiographs cost, what a predicted SD is worth, three minutes; STUDY=FILE, WEIGHTS=FILE, QUICK=1.
 	$(BIN)/python -m benchmarks.robustness $(if $(STUDY),--study $(STUDY)) $(if $(WEIGHTS),--weights $(WEIGHTS)) $(if $(QUICK),--quick)
 
-bench-pose: $(READY)  ## Poses of virtual films of real heads against their CTs, ten minutes; QUICK=1 one, CT=FOLDER.
+bench-pose: $(READY)  ## Poses of virtual films of real heads against their CTs, a quarter of an hour; QUICK=1 two minutes, CT=FOLDER.
 	$(BIN)/python -m benchmarks.pose --ct $(or $(CT),../shared/data/ct) $(if $(QUICK),--quick)
 
 bench-step: $(READY)  ## Time and memory of a training step at 128 cubed beside X2CT's, ten minutes; QUICK=1 one turn.

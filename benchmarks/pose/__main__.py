@@ -29,7 +29,7 @@ from benchmarks.quality.heads import PERSONS, canonical_head, heads_sha256
 from benchmarks.quality.store import Store
 from client.pose import PoseVerdict
 
-SITTINGS, QUICK_SITTINGS = 6, 1
+SITTINGS, QUICK_SITTINGS = 7, 1
 PROTOCOL = (
     "Real heads 01, 02, 03 and 06 at 1.8 mm, filmed with spectrum, scatter, grid, blur, noise, collimator and lead "
     "letter, stored as DX, CR or XA, read back as a site reads them. Fitted: a twin of the head in voxels of 2.1 mm, "
