@@ -77,20 +77,23 @@ def brain_losses(predicted: Tensor, target: Tensor, window: Window) -> tuple[Ten
         prediction on truth, both smoothed, where it is less.
     """
     hu, shown_hu = from_window(target, window), from_window(predicted, window).clamp(*SOFT_HU)
-    errors, lacks = [], []
-    for inside, *volumes in zip(soft_tissue_within(hu), hu.clamp(*SOFT_HU), shown_hu, strict=True):
-        if not inside.any():
-            continue
-        truth, shown = (volume[inside] for volume in volumes)
-        error = (shown - shown.mean()) - (truth - truth.median())
-        errors.append(error.square().mean() / BRAIN_UNIT_HU**2)
-        truth, shown = (functional.avg_pool3d(volume, 3, 1, 1)[inside] for volume in volumes)
-        about = truth - truth.mean()
-        slope = (about * shown).sum() / about.square().sum().clamp(min=1.0)
-        lacks.append(functional.relu(WANTED_SLOPE - slope).square())
-    if not errors:
-        return predicted.new_zeros(()), predicted.new_zeros(())
-    return torch.stack(errors).mean(), torch.stack(lacks).mean()
+    inside = soft_tissue_within(hu).flatten(1)
+    volumes = hu.clamp(*SOFT_HU), shown_hu
+    # Nothing is read back from the device: a case without a skull counts with a weight of 0.
+    present, voxels = inside.any(dim=1), inside.sum(dim=1, keepdim=True).clamp(min=1)
+
+    def mean(values: Tensor) -> Tensor:
+        return (values * inside).sum(dim=1, keepdim=True) / voxels
+
+    truth, shown = (volume.flatten(1) for volume in volumes)
+    middle = torch.where(inside, truth, torch.nan).nanmedian(dim=1, keepdim=True).values.nan_to_num()
+    errors = mean(((shown - mean(shown)) - (truth - middle)).square()) / BRAIN_UNIT_HU**2
+    truth, shown = (functional.avg_pool3d(volume, 3, 1, 1).flatten(1) for volume in volumes)
+    about = (truth - mean(truth)) * inside
+    slopes = (about * shown).sum(dim=1, keepdim=True) / about.square().sum(dim=1, keepdim=True).clamp(min=1.0)
+    lacks = functional.relu(WANTED_SLOPE - slopes).square()
+    shares = present / present.sum().clamp(min=1)
+    return (errors.squeeze(1) * shares).sum(), (lacks.squeeze(1) * shares).sum()
 
 
 def reprojection_loss(projected: Tensor, measured: Tensor, integral_scale: float) -> Tensor:

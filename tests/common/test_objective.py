@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
+from common.metrics import SOFT_HU, soft_tissue_within
 from common.objective import (
     adversarial_weight,
     all_finite,
@@ -180,6 +182,31 @@ def test_an_even_grey_lacks_all_of_the_slope_asked_for() -> None:
 
 def test_half_the_contrast_lacks_the_rest_of_it() -> None:
     assert brain_of(skull_with_ventricle(csf_hu=21.0), skull_with_ventricle())[1] == pytest.approx(0.5**2, abs=0.01)
+
+
+def plain_brain_losses(shown_hu: torch.Tensor, truth_hu: torch.Tensor) -> tuple[float, float]:
+    errors, lacks = [], []
+    shown_hu, hu = shown_hu.clamp(*SOFT_HU), truth_hu.clamp(*SOFT_HU)
+    for inside, truth_volume, shown_volume in zip(soft_tissue_within(truth_hu), hu, shown_hu, strict=True):
+        if not inside.any():
+            continue
+        truth, shown = truth_volume[inside], shown_volume[inside]
+        errors.append(float(((shown - shown.mean()) - (truth - truth.median())).square().mean()) / 40**2)
+        truth, shown = (torch.nn.functional.avg_pool3d(one, 3, 1, 1)[inside] for one in (truth_volume, shown_volume))
+        about = truth - truth.mean()
+        slope = float((about * shown).sum() / about.square().sum().clamp(min=1.0))
+        lacks.append(max(0.0, 1.0 - slope) ** 2)
+    return float(np.mean(errors or [0.0])), float(np.mean(lacks or [0.0]))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_brains_of_a_batch_count_as_the_plain_rule_says_and_heads_without_one_do_not(seed: int) -> None:
+    random = torch.Generator().manual_seed(seed)
+    heads = [skull_with_ventricle(36.0, 6.0), torch.full((1, 1, 20, 24, 22), -1000.0), skull_with_ventricle(30.0, 12.0)]
+    truth = torch.cat(heads[: 1 + seed])
+    truth = truth + 10 * torch.randn(truth.shape, generator=random)
+    shown = truth + 25 * torch.randn(truth.shape, generator=random)
+    assert brain_of(shown, truth) == pytest.approx(plain_brain_losses(shown, truth), rel=1e-3)
 
 
 def test_what_lies_outside_the_skull_asks_for_nothing() -> None:
