@@ -96,13 +96,14 @@ NETWORKS: Mapping[str, Network] = {
 # Soft tissue as an atlas bent to the skull, and asked for in the brain window.
 _FIXED: Options = {"anatomy": "fixed"}
 _LEARNED: Options = {"anatomy": "learned"}
-_ASKED_FOR: Options = {"brain_window_weight": 0.2, "brain_contrast_weight": 0.2}
+_ASKED_FOR: Options = {"brain_window_weight": 0.2, "brain_contrast_weight": 0.05}
 
 BRAIN, ATLAS = f"{FEDERATED_AS}, fixed atlas", f"{FEDERATED_AS}, brain atlas"
 # One thing changed in the network without the game, to see what matters.
 ABLATIONS: Mapping[str, Network] = {
     BRAIN: Network(_FIXED, _ASKED_FOR, ADVERSARIAL_FROM),
     ATLAS: Network(_LEARNED, _ASKED_FOR, ADVERSARIAL_FROM),
+    f"{BRAIN}, four times the contrast": Network(_FIXED, _ASKED_FOR | {"brain_contrast_weight": 0.2}, ADVERSARIAL_FROM),
     "widened on the fly": Network(
         {}, _WITHOUT_GAME, widening={"displacement_mm": 3.0, "scale": 0.05, "rotation_deg": 3.0, "shift_mm": 3.0}
     ),
