@@ -28,9 +28,10 @@ LOCALS = tuple(f"{LOCAL}{person}" for person in PERSONS)
 # What two radiographs can tell at all, with photon noise or without.
 ORACLES: Mapping[str, bool] = {"oracle, 50 000 photons": True, "oracle, no noise": False}
 CENTRALISED = "centralised, the sites' cases"
+CENTRALISED_BRAIN = f"{CENTRALISED}, fixed atlas"
 METHODS = (*BASELINES, *NETWORKS, CENTRALISED, FEDERATED, *LOCALS)
 FILLED = "the atlas's skull, mean brain"
-EXTRAS = (*ABLATIONS, FILLED, *(name for name in FEDERATIONS if name != FEDERATED))
+EXTRAS = (*ABLATIONS, FILLED, CENTRALISED_BRAIN, *(name for name in FEDERATIONS if name != FEDERATED))
 ALONE = {*NETWORKS, *ABLATIONS}
 
 _METRIC_CODE = (
@@ -225,7 +226,7 @@ class Runner:
             return train(self._study(method, steps), fold.cases, lambda _: None)
         # The network on all sites' cases takes the steps of all sites together, and a site alone those of one.
         by_site = site_steps(self._budget_s, len(fold.sites))
-        if method == CENTRALISED:
+        if method in (CENTRALISED, CENTRALISED_BRAIN):
             cases = [case for cases in fold.sites.values() for case in cases]
             return train(self._study(method, by_site * len(fold.sites)), cases, lambda _: None)
         study = self._study(method, by_site)
@@ -235,8 +236,14 @@ class Runner:
 
     def _study(self, method: str, steps: int) -> Study:
         """The study of a method with a number of steps at each site."""
-        network = method if method in ALONE else FEDERATED_AS
-        return study_of(network, self._seed, steps, federation=FEDERATIONS.get(method))
+        federation = FEDERATIONS.get(method)
+        if method in ALONE:
+            network = method
+        elif method == CENTRALISED_BRAIN:
+            network = BRAIN
+        else:
+            network = FEDERATED_AS if federation is None else federation.network
+        return study_of(network, self._seed, steps, federation=federation)
 
     def _key(self, method: str) -> dict[str, Any]:
         common = {"method": method, "person": self.fold.person}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import final
 
@@ -40,6 +42,7 @@ from common.study import Study
 BETAS_GENERATOR = (0.9, 0.99)
 BETAS_DISCRIMINATOR = (0.5, 0.99)
 WEIGHT_DECAY = 1e-4
+_STEPS_OF_A_SEED = 2**32
 _GENERATOR_OPTIMISERS = {"adamw": optim.AdamW, "muon": Muon}
 
 
@@ -118,7 +121,7 @@ class Players:
         scene = _Scene(batch.target.to(self.device), integrals, integrals / scale)
         playing = adversarial_weight(options, global_step)
         discriminator = self.discriminator if playing > 0 else None
-        with self._autocast():
+        with self._chance(global_step), self._autocast():
             prediction = self.generator.predict(scene.radiographs)
         reconstruction = reconstruction_loss(prediction.volume, scene.target, self.study.window, options)
         reprojection = reprojection_loss(self._projection.project(prediction.volume), integrals, scale)
@@ -144,6 +147,13 @@ class Players:
             adversarial=None if fooling is None else float(fooling.detach()),
             discriminator=None if judging is None else float(judging.detach()),
         )
+
+    @contextmanager
+    def _chance(self, global_step: int) -> Iterator[None]:
+        """What a network draws by chance follows from the step alone, so that a repeated round repeats exactly."""
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(_STEPS_OF_A_SEED * self.study.optimisation.seed + global_step)
+            yield
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, self._dtype, enabled=self._dtype is not torch.float32)

@@ -19,6 +19,7 @@ from common.metrics.regions import (
     SOFT_HU,
     body_mask,
     enclosed_by_bone,
+    enclosed_within,
     soft_tissue_within,
     within_skull,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "body_mask",
     "case_metrics",
     "enclosed_by_bone",
+    "enclosed_within",
     "mae_hu",
     "method_named",
     "method_order",

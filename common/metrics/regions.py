@@ -50,7 +50,7 @@ def enclosed_by_bone(volume_hu: Tensor) -> Tensor:
     Returns:
         The same shape, bool; bone itself counts where more bone surrounds it.
     """
-    return _enclosed((volume_hu > BONE_HU).float())
+    return enclosed_within((volume_hu > BONE_HU).float())
 
 
 def soft_tissue_within(volume_hu: Tensor, bone_hu: float = BONE_HU) -> Tensor:
@@ -67,10 +67,11 @@ def soft_tissue_within(volume_hu: Tensor, bone_hu: float = BONE_HU) -> Tensor:
     """
     thick = functional.max_pool3d((volume_hu > bone_hu).float(), 3, 1, 1)
     soft = (volume_hu >= SOFT_HU[0]) & (volume_hu <= SOFT_HU[1])
-    return soft & (thick == 0) & _enclosed(thick)
+    return soft & (thick == 0) & enclosed_within(thick)
 
 
-def _enclosed(bone: Tensor) -> Tensor:
+def enclosed_within(bone: Tensor) -> Tensor:
+    """:func:`enclosed_by_bone` of a mask (..., z, y, x), 1 where bone is."""
     sides = _seen_ahead(bone, -3)
     for axis in (-1, -2):
         sides += _seen_ahead(bone, axis) + _seen_behind(bone, axis)

@@ -24,6 +24,10 @@ ATLAS_NODE_MM: Final = 5.0
 ATLAS_SHAPE: Final = (33, 39, 31)
 # The farthest that the atlas is moved: adult skulls differ by less.
 GREATEST_BEND_MM = 20.0
+# What bends the atlas moves slower than other weights by this factor, and in training sees its features behind so much
+# noise, in SDs of each channel: few persons differ in more than heads at large do, and would be learned by heart.
+BENDING_RATE: Final = 1 / 6
+NOISE_SDS: Final = 4.0
 _TABLE = Path(__file__).with_name("brain_atlas.safetensors")
 
 
@@ -32,7 +36,8 @@ class BentAtlas(nn.Module):
     """Mean and modes of soft tissue on a coarse grid of nodes, sampled where a smooth displacement says.
 
     Displacement and amounts of the modes come from the deepest features of the volume network, one each of their cells,
-    interpolated in between. Before training nothing is bent and the mean alone is there.
+    interpolated in between. Before training nothing is bent and the mean alone is there. In training the features are
+    seen behind noise from torch's default generator: who wants the same step again seeds it.
 
     Args:
         grid: the volume's grid.
@@ -59,7 +64,10 @@ class BentAtlas(nn.Module):
     def forward(self, deepest: Tensor) -> Tensor:
         """(B, features, z', y', x') to (B, 1, z, y, x) before soft tissue's bounds."""
         places = self.get_buffer("places")
-        told = self.bend(deepest).float()
+        if self.training:
+            sds = deepest.std(dim=(2, 3, 4), keepdim=True)
+            deepest = deepest + NOISE_SDS * sds * torch.randn_like(deepest)
+        told = BENDING_RATE * self.bend(deepest).float()
         told = functional.interpolate(told, size=places.shape[1:4], mode="trilinear", align_corners=False)
         moved = places + (torch.tanh(told[:, :3]) * self.get_buffer("bends")).permute(0, 2, 3, 4, 1)
         batch = self.atlas.unsqueeze(0).expand(len(deepest), -1, -1, -1, -1)

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from common.metrics import BRAIN_HU
 from common.networks.blocks import LEAK, ConvUnit
 from common.networks.convolution import VolumeConv3d
 from common.networks.spectral import divide_by_largest_singular_value
 from common.projection import Lifting
-from common.study import Study
+from common.study import Study, Window
 
 DETAIL_GAIN = 10.0
 
@@ -56,7 +57,8 @@ class PatchDiscriminator(Discriminator):
     """A 3D patch discriminator (Isola et al., CVPR 2017) that sees the radiographs lifted into the volume.
 
     Beside the volume it sees the volume's detail: each voxel less the mean of its neighbourhood, enlarged. Blurred and
-    sharp heads differ by little else, and from the volume alone hundreds of steps do not find it.
+    sharp heads differ by little else, and from the volume alone hundreds of steps do not find it. Where the study asks,
+    it sees the brain's window too.
 
     Args:
         study: grid, geometry and the discriminator's width and layers.
@@ -67,7 +69,8 @@ class PatchDiscriminator(Discriminator):
         settings = study.networks.discriminator
         self.lift = Lifting(study.grid, study.geometry)
         widths = [settings.width * 2**layer for layer in range(settings.layers)]
-        self.stem = VolumeConv3d(4, widths[0], 4, stride=2, padding=1)
+        self._window = study.window if settings.brain_window else None
+        self.stem = VolumeConv3d(4 + settings.brain_window, widths[0], 4, stride=2, padding=1)
         self.body = nn.Sequential(
             *(ConvUnit(3, inputs, outputs, stride=2) for inputs, outputs in itertools.pairwise(widths))
         )
@@ -78,12 +81,21 @@ class PatchDiscriminator(Discriminator):
     def judge(self, volume: Tensor, radiographs: Tensor) -> Judgement:
         """Scores (B, 1, z', y', x') and the features of every layer before them."""
         lifted = self.lift(radiographs.unsqueeze(2)).squeeze(2)
-        seen = torch.cat([volume, detail(volume), lifted], dim=1).contiguous(memory_format=torch.channels_last_3d)
+        shown = [volume, detail(volume), lifted]
+        if self._window is not None:
+            shown.append(brain_window(volume, self._window))
+        seen = torch.cat(shown, dim=1).contiguous(memory_format=torch.channels_last_3d)
         features = [functional.leaky_relu(self.stem(seen), LEAK)]
         for unit in self.body:
             features.append(unit(features[-1]))
         scores: Tensor = self.score(features[-1])
         return Judgement(scores.float() if scores.dtype is torch.bfloat16 else scores, tuple(features))
+
+
+def brain_window(volume: Tensor, window: Window) -> Tensor:
+    """0 at 0 HU and below, 1 at 80 HU and above, of a volume of any shape that is windowed to 0..1."""
+    low, high = ((hu - window.low_hu) / window.width_hu for hu in BRAIN_HU)
+    return ((volume - low) / (high - low)).clamp(0, 1)
 
 
 def detail(volume: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch.nn import functional
 from common.metrics import soft_tissue_within
 from common.networks.consistency import ProjectorConsistency
 from common.networks.moved_head import Move, MovedHead, moved_back
+from common.networks.settled_brain import THIN_BONE_HU, SettledBrain
 from common.networks.tissues import FLOOR_SD_HU, TissueMixture
 from common.study import Study
 
@@ -20,8 +21,6 @@ from common.study import Study
 LOG_VARIANCE_MIDDLE = -6.0
 LOG_VARIANCE_REACH = 6.0
 AIR_LOGIT = -1.5
-# In coarse voxels the skull's thinnest places hold less than bone.
-THIN_BONE_HU = 150.0
 
 
 @final
@@ -30,7 +29,8 @@ class Prediction:
     """What a generator says of a batch of radiograph pairs, each (B, 1, z, y, x).
 
     Attributes:
-        volume: windowed to 0..1, after projector consistency.
+        volume: windowed to 0..1, after projector consistency; outside training what is nearly soft inside the skull is
+            soft tissue there, where that is no even grey.
         raw: windowed to 0..1, before projector consistency; the very tensor ``volume`` where no step is taken.
         log_variance: logarithm of the raw prediction's variance in windowed units; None where the study predicts none.
         soft: windowed to 0..1, what a voxel holds if it is soft tissue; None where that is an even grey.
@@ -104,6 +104,7 @@ class Generator(nn.Module, ABC):
         self._weight = settings.weight
         self._variance = settings.variance
         self._learned = self._weight == "learned" and max(self._steps) > 0
+        self.settled_brain = SettledBrain(study.grid)
         self._head = MovedHead(study.grid, study.geometry, settings.inference_looks)
         # Outputs a voxel, as their values before training.
         self.first_outputs = (*contents, *[0.0] * (self._learned + self._variance))
@@ -139,14 +140,25 @@ class Generator(nn.Module, ABC):
     def predict(self, radiographs: Tensor) -> Prediction:
         """The volume beside what it was before consistency, and its variance; arguments as :meth:`forward`."""
         look = self._look(radiographs) if self.training or len(self._head.moves) == 1 else self._mean_look(radiographs)
+        volume = self._consistent(look, radiographs)
+        if look.soft is not None and not self.training:
+            volume = torch.where(self.settled_brain(self._hu(look.raw)), look.soft, volume)
+        return Prediction(volume, look.raw, look.log_variance, look.soft)
+
+    def _consistent(self, look: _Look, radiographs: Tensor) -> Tensor:
+        """The volume after projector consistency; the raw one where no step is taken."""
         steps = self._steps[0] if self.training else self._steps[1]
         if self.consistency is None or not steps:
-            return Prediction(look.raw, look.raw, look.log_variance, look.soft)
+            return look.raw
         freedom = look.freedom
         if look.soft is not None:
-            freedom = torch.where(self._brain(look.raw), self._brain_freedom, freedom)
-        volume = self.consistency(look.raw, freedom, radiographs * self.integral_scale, steps)
-        return Prediction(volume, look.raw, look.log_variance, look.soft)
+            brain = soft_tissue_within(self._hu(look.raw), THIN_BONE_HU)
+            freedom = torch.where(brain, self._brain_freedom, freedom)
+        consistent: Tensor = self.consistency(look.raw, freedom, radiographs * self.integral_scale, steps)
+        return consistent
+
+    def _hu(self, raw: Tensor) -> Tensor:
+        return self.window.low_hu + raw.detach() * self.window.width_hu
 
     def _look(self, radiographs: Tensor) -> _Look:
         drawn = self.draw(radiographs)
@@ -172,10 +184,6 @@ class Generator(nn.Module, ABC):
             torch.log(torch.stack(variances).mean(dim=0) + spread) if variances else None,
             torch.stack(softs).mean(dim=0) if softs else None,
         )
-
-    def _brain(self, raw: Tensor) -> Tensor:
-        """Where the prediction has soft tissue inside its skull."""
-        return soft_tissue_within(self.window.low_hu + raw.detach() * self.window.width_hu, THIN_BONE_HU)
 
     def _contents_of(self, logits: Tensor, soft: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """The volume before consistency, and its variance where it is a mixture of tissues."""

@@ -15,7 +15,7 @@ FLOOR_SD_HU = 8.0
 # Where soft tissue is no even grey, a small change of 1 is worth so much, and ends so far below and above the middle:
 # what two radiographs cannot place is never shown with its full contrast.
 SOFT_UNIT_HU = 40.0
-DARKEST_HU, BRIGHTEST_HU = 22.0, 12.0
+DARKEST_HU, BRIGHTEST_HU = 22.0, 10.0
 AIR_LOGIT, TISSUE_LOGIT, BONE_LOGIT = 1.0, 0.0, -1.5
 
 

@@ -131,6 +131,7 @@ class DiscriminatorSettings(Section):
         layers: halvings of the volume.
         spectral_norm: whether every convolution's weight is divided by its largest singular value.
         federated: false keeps it at the site.
+        brain_window: whether it also sees the volume in a window of 0..80 HU, in which brains differ.
     """
 
     name: Literal["patch"] = "patch"
@@ -138,6 +139,7 @@ class DiscriminatorSettings(Section):
     layers: Annotated[int, Field(ge=1, le=5)] = 2
     spectral_norm: bool = False
     federated: bool = True
+    brain_window: bool = later(False)
 
 
 @final
