@@ -65,7 +65,7 @@ class BentAtlas(nn.Module):
         """(B, features, z', y', x') to (B, 1, z, y, x) before soft tissue's bounds."""
         places = self.get_buffer("places")
         if self.training:
-            sds = deepest.std(dim=(2, 3, 4), keepdim=True)
+            sds = deepest.std(dim=(2, 3, 4), correction=0, keepdim=True)
             deepest = deepest + NOISE_SDS * sds * torch.randn_like(deepest)
         told = BENDING_RATE * self.bend(deepest).float()
         told = functional.interpolate(told, size=places.shape[1:4], mode="trilinear", align_corners=False)
