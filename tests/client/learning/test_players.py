@@ -174,3 +174,22 @@ def test_what_is_asked_of_the_brain_moves_the_atlas_and_nothing_of_the_skull(tin
         moved.append({name: parameter.detach() for name, parameter in players.generator.named_parameters()})
     for name, parameter in moved[0].items():
         assert torch.equal(parameter, moved[1][name]) == (not name.startswith("anatomy.")), name
+
+
+def test_a_repeated_step_repeats_exactly_though_a_network_draws_by_chance(tiny: Tiny) -> None:
+    document = tiny(adversarial_weight=0.0).model_dump()
+    document["networks"]["generator"] |= {"anatomy": "fixed"}
+    document["optimisation"] |= {"brain_window_weight": 50.0}
+    document["grid"], document["geometry"]["detector_shape"] = {"shape": (32, 32, 32), "voxel_mm": 7.2}, (32, 32)
+    study = Study.model_validate(document)
+    head = to_window(torch.from_numpy(template_head(study.grid)), Window())[None, None]
+    batch, ends = Batch(head, torch.full((1, 2, 32, 32), 2.0)), []
+    for steps in ((5, 6), (5, 6), (6, 6)):
+        torch.manual_seed(len(ends))
+        before = torch.get_rng_state()
+        players = Players(study, CPU)
+        assert all(players.step(batch, step) is not None for step in steps)
+        assert torch.equal(torch.get_rng_state(), before)
+        ends.append(dict(players.generator.named_parameters())["anatomy.bend.weight"].detach())
+    assert torch.equal(ends[0], ends[1])
+    assert not torch.equal(ends[0], ends[2])

@@ -9,7 +9,14 @@ from scipy import ndimage
 
 from common.geometry import Grid
 from common.networks import build_generator
-from common.networks.brain_atlas import ATLAS_LOW_MM, ATLAS_NODE_MM, ATLAS_SHAPE, GREATEST_BEND_MM, BentAtlas
+from common.networks.brain_atlas import (
+    ATLAS_LOW_MM,
+    ATLAS_NODE_MM,
+    ATLAS_SHAPE,
+    BENDING_RATE,
+    GREATEST_BEND_MM,
+    BentAtlas,
+)
 from common.networks.tissues import SOFT_UNIT_HU
 from common.objective import from_window
 from common.study import SOFT_TISSUE_HU, Study
@@ -22,8 +29,8 @@ def told(atlas: BentAtlas, *, move_mm: tuple[float, float, float] = (0, 0, 0), m
     """What an atlas gives when its displacement (z, y, x) and modes are the same everywhere."""
     with torch.no_grad():
         moves = torch.atanh(torch.tensor([move_mm[2], move_mm[1], move_mm[0]]) / GREATEST_BEND_MM)
-        atlas.bend.bias.copy_(torch.cat([moves, torch.tensor(modes)]))
-        return atlas(torch.randn(1, DEEP, 2, 3, 2))[0, 0]
+        atlas.bend.bias.copy_(torch.cat([moves, torch.tensor(modes)]) / BENDING_RATE)
+        return atlas.eval()(torch.randn(1, DEEP, 2, 3, 2))[0, 0]
 
 
 def plain(values: np.ndarray, move_mm=(0.0, 0.0, 0.0)) -> np.ndarray:
@@ -94,6 +101,23 @@ def test_every_part_of_the_atlas_is_trained() -> None:
     loss = made(torch.randn(1, DEEP, 2, 3, 2)).square().sum()
     loss.backward()
     assert all(parameter.grad is not None and parameter.grad.any() for parameter in made.parameters())
+
+
+def test_in_training_alone_features_are_seen_behind_noise() -> None:
+    made = BentAtlas(GRID, DEEP, learned=False)
+    with torch.no_grad():
+        made.bend.weight.normal_()
+    deepest = torch.randn(1, DEEP, 2, 3, 2)
+    drawn = [made(deepest) for _ in range(2)]
+    assert not torch.equal(drawn[0], drawn[1])
+    made.eval()
+    assert torch.equal(made(deepest), made(deepest))
+
+
+def test_a_single_cell_of_features_has_no_noise_and_no_gradient_that_is_not_finite() -> None:
+    made = BentAtlas(GRID, DEEP, learned=True)
+    made(torch.randn(1, DEEP, 1, 1, 1)).sum().backward()
+    assert all(torch.isfinite(parameter.grad).all() for parameter in made.parameters() if parameter.grad is not None)
 
 
 def test_a_fixed_atlas_gives_the_same_and_is_no_parameter() -> None:

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from common.errors import ExitCode, Refusal
 from common.exchange import weights_of
 from common.networks import Generator, build_discriminator, build_generator, load_parameters
-from common.networks.discriminator import detail
-from common.study import Study
+from common.networks.discriminator import brain_window, detail
+from common.study import Study, Window
 
 MakeStudy = Callable[..., Study]
 Draw = Callable[..., Tensor]
@@ -163,3 +163,22 @@ def test_detail_is_what_a_voxel_differs_from_its_neighbourhood() -> None:
     found = detail(volume)[0, 0]
     assert found[2, 2, 3] == pytest.approx(float(inner), abs=1e-5)
     assert found[0, 0, 0] == pytest.approx(float(corner), abs=1e-5)
+
+
+def test_a_discriminator_may_see_the_window_in_which_brains_differ(make_study: MakeStudy, radiographs: Draw) -> None:
+    window = Window()
+    hu = torch.tensor([-200.0, 0.0, 20.0, 80.0, 900.0])
+    shown = brain_window((hu - window.low_hu) / window.width_hu, window)
+    assert torch.allclose(shown, torch.tensor([0.0, 0.0, 0.25, 1.0, 1.0]), atol=1e-5)
+    plain = make_study()
+    document = plain.model_dump()
+    document["networks"]["discriminator"]["brain_window"] = True
+    asked = Study.model_validate(document)
+    assert "brain_window" not in plain.canonical_json()
+    assert asked.sha256 != plain.sha256
+    judge = build_discriminator(asked)
+    grey = torch.full((1, 1, *asked.grid.shape), (30.0 - window.low_hu) / window.width_hu)
+    grey.requires_grad_()
+    judge(grey, radiographs(asked)).sum().backward()
+    assert grey.grad is not None
+    assert judge.stem.weight.shape[1] == build_discriminator(plain).stem.weight.shape[1] + 1
