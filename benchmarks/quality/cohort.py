@@ -109,6 +109,11 @@ class Fold:
         """All training cases."""
         return [entry.case for entry in self.heads.training]
 
+    def cases_of(self, persons: int) -> list[Case]:
+        """Cases in which none but the first persons of the cohort are, and all procedural heads."""
+        known = set(sorted({entry.site for entry in self.heads.training})[:persons])
+        return [entry.case for entry in self.heads.training if entry.persons <= known]
+
     @property
     def sites(self) -> Mapping[str, list[Case]]:
         """What the hospitals could have: one site a person, and no morph, which takes persons of two sites."""

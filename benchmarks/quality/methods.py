@@ -29,9 +29,14 @@ LOCALS = tuple(f"{LOCAL}{person}" for person in PERSONS)
 ORACLES: Mapping[str, bool] = {"oracle, 50 000 photons": True, "oracle, no noise": False}
 CENTRALISED = "centralised, the sites' cases"
 CENTRALISED_BRAIN = f"{CENTRALISED}, fixed atlas"
+# What one person more is worth, at equal steps.
+OF_PERSONS: Mapping[str, int] = {
+    f"{FEDERATED_AS}, {name}": persons
+    for persons, name in enumerate(("no person", "one person", "two persons", "three persons"))
+}
 METHODS = (*BASELINES, *NETWORKS, CENTRALISED, FEDERATED, *LOCALS)
 FILLED = "the atlas's skull, mean brain"
-EXTRAS = (*ABLATIONS, FILLED, CENTRALISED_BRAIN, *(name for name in FEDERATIONS if name != FEDERATED))
+EXTRAS = (*ABLATIONS, FILLED, CENTRALISED_BRAIN, *OF_PERSONS, *(name for name in FEDERATIONS if name != FEDERATED))
 ALONE = {*NETWORKS, *ABLATIONS}
 
 _METRIC_CODE = (
@@ -82,6 +87,7 @@ _STEPS_OF_A_KEY = 1000
 _FEDERATION_STEPS_PER_S = 1.0
 # A site's steps come by this number: federations that average at its divisors take equally many.
 _SITE_STEPS_BY = 20
+_STEPS_OF_PERSONS = 300
 
 
 @final
@@ -224,6 +230,8 @@ class Runner:
         if method in ALONE:
             steps = steps_within(method, self._seed, fold.cases, self._budget_s)
             return train(self._study(method, steps), fold.cases, lambda _: None)
+        if method in OF_PERSONS:
+            return train(self._study(method, _STEPS_OF_PERSONS), fold.cases_of(OF_PERSONS[method]), lambda _: None)
         # The network on all sites' cases takes the steps of all sites together, and a site alone those of one.
         by_site = site_steps(self._budget_s, len(fold.sites))
         if method in (CENTRALISED, CENTRALISED_BRAIN):
@@ -250,7 +258,7 @@ class Runner:
         if method in BASELINES or method in ORACLES:
             return common | {"code": code_sha256(ORACLE_CODE if method in ORACLES else BASELINE_CODE)}
         network = BRAIN if method == FILLED else method
-        code = NETWORK_CODE if network in ALONE else FEDERATED_CODE
+        code = NETWORK_CODE if network in ALONE or network in OF_PERSONS else FEDERATED_CODE
         study = self._study(network, _STEPS_OF_A_KEY).sha256
         return common | {"seed": self._seed, "budget_s": self._budget_s, "study": study, "code": code_sha256(code)}
 

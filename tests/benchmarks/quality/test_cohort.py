@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.quality import cohort, morphs
-from benchmarks.quality.cohort import GRID, fold_of, on_training_grid
+from benchmarks.quality.cohort import GRID, Fold, TrainingCase, fold_of, on_training_grid
 from benchmarks.quality.heads import PERSONS, canonical_head, heads_sha256
 from benchmarks.quality.store import Store
 from common.geometry import Grid
@@ -43,6 +44,18 @@ def test_nothing_of_the_held_out_person_is_trained_on(
         persons = {entry.persons for entry in fold.heads.training if any(entry.case is case for case in cases)}
         assert persons == {frozenset({site}), frozenset()}, "a site has no morph with another hospital's patient"
         assert len(cases) == 40 + 8
+
+
+def test_a_cohort_of_few_persons_holds_nothing_of_the_others(fold: Fold) -> None:
+    heads = fold.heads
+    both = TrainingCase(heads.training[0].case, "01", frozenset({"01", "02"}))
+    nobody = TrainingCase(heads.training[-1].case, "03", frozenset())
+    mixed = Fold("06", lambda: replace(heads, training=[*heads.training, both, nobody]))
+    assert mixed.cases_of(0) == [nobody.case]
+    of_one = [entry.case for entry in heads.training if entry.site == "01"]
+    assert mixed.cases_of(1) == [*of_one, nobody.case]
+    assert both.case in mixed.cases_of(2)
+    assert mixed.cases_of(3) == mixed.cases
 
 
 def test_a_coarse_voxel_is_the_mean_of_its_fine_ones() -> None:
