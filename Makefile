@@ -13,7 +13,7 @@ BENCH_BIN := $(if $(QUICK),$(BIN),$(BENCH_VENV)/bin)
 PEERS := itk-rtk itk-twoprojectionregistration torchio roma jaxtyping platformdirs
 PEERS_ALONE := diffdrr nanodrr flashdrr plastimatch
 
-.PHONY: demo test test-fast check fuzz bench-projection bench-cohort bench-quality bench-robustness bench-pose bench-step bench-gpu \
+.PHONY: demo test test-fast check fuzz bench-projection bench-cohort bench-quality bench-robustness bench-membership bench-pose bench-step bench-gpu \
 	format clean
 
 $(READY): pyproject.toml constraints.txt
@@ -59,6 +59,9 @@ bench-quality: $(READY)  ## Networks and baselines on unseen real heads; BUDGET=
 
 bench-robustness: $(READY)  ## What errors of the radiographs cost, what a predicted SD is worth, three minutes; STUDY=FILE, WEIGHTS=FILE, QUICK=1.
 	$(BIN)/python -m benchmarks.robustness $(if $(STUDY),--study $(STUDY)) $(if $(WEIGHTS),--weights $(WEIGHTS)) $(if $(QUICK),--quick)
+
+bench-membership: $(READY)  ## Whether a network tells who was in its training, 40 minutes; QUICK=1 one.
+	$(BIN)/python -m benchmarks.membership $(if $(QUICK),--quick)
 
 bench-pose: $(READY)  ## Poses of virtual films of real heads against their CTs, a quarter of an hour; QUICK=1 two minutes, CT=FOLDER.
 	$(BIN)/python -m benchmarks.pose --ct $(or $(CT),../shared/data/ct) $(if $(QUICK),--quick)

@@ -1,0 +1,1 @@
+"""Whether a trained network tells who was in its training, and what widening does against it."""
