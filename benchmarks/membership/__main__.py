@@ -23,9 +23,9 @@ STUDIES = ("demo", "cranial-drr-64")
 MEMBERS, STRANGERS, FIRST_STRANGER = 12, 48, 7000
 GREATEST_AUC = 0.6
 PROTOCOL = (
-    f"One site of {MEMBERS} procedural heads, all steps of the study at that site; {STRANGERS} heads of the same family "
-    "that it never saw. The attacker holds a candidate's CT and radiographs and takes the mean absolute error inside "
-    "the window. AUC with a 95 % bootstrap interval; 0.5 is chance."
+    f"One site of {MEMBERS} procedural heads, all steps of the study at that site; {STRANGERS} heads of the same "
+    "family that it never saw. The attacker holds a candidate's CT and radiographs and takes the mean absolute error "
+    "inside the window. AUC with a 95 % bootstrap interval; 0.5 is chance."
 )
 
 
