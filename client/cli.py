@@ -85,8 +85,8 @@ def virtual_archive(
     )
 
 
-@app.command()
-def synthesize(
+@app.command("synthesize-cohort")
+def synthesize_cohort(
     settings: Settings,
     study: Annotated[Path, typer.Option(help="An approved study (TOML).")],
     output: Annotated[Path, typer.Option(help="New folder for the DICOM series.")],
@@ -95,7 +95,7 @@ def synthesize(
     cases: Annotated[int, typer.Option(min=1, help="Write at most this many.")] = 10,
 ) -> None:
     """Write synthetic CT of this site's evaluation cases as DICOM, marked for research only. It stays here."""
-    from client.commands import synthesize as command
+    from client.commands import synthesize_cohort as command
 
     source = command.GeneratorSource(weights=weights, release=release)
     for folder in command.synthesize_cases(settings, study, source, output, cases):
