@@ -85,6 +85,38 @@ def virtual_archive(
     )
 
 
+@app.command()
+def synthesize(
+    films: Annotated[
+        list[Path], typer.Argument(help="Frontal and lateral film: DICOM files or folders, in any order.")
+    ],
+    model: Annotated[Path, typer.Option(help="Release of a network: a folder that holds SHA256SUMS.")],
+    out: Annotated[Path, typer.Option(help="New folder for the series and all that belongs to it.")],
+    key: Annotated[Path | None, typer.Option(help="The coordinator's public key for releases (release.pub).")] = None,
+    settings: Annotated[
+        Path | None, typer.Option(help="The site's settings, whose pinned key is used; by default site.toml here.")
+    ] = None,
+    refine_pose: Annotated[bool, typer.Option(help="Register each film to the average head first.")] = True,
+    de_identified: Annotated[
+        bool, typer.Option("--de-identified", help="Nobody's series, instead of the films' patient's and study's.")
+    ] = False,
+    burn_in: Annotated[bool, typer.Option("--burn-in", help="Write the mark into a corner of each slice.")] = False,
+) -> None:
+    """Write a synthetic CT of two films as DICOM, marked for research only. It stays here."""
+    from client.commands import synthesize as command
+
+    command.synthesize_films(
+        films,
+        model,
+        out,
+        key=key,
+        settings=command.settings_of(settings, key),
+        refine_poses=refine_pose,
+        de_identified=de_identified,
+        burn_in=burn_in,
+    )
+
+
 @app.command("synthesize-cohort")
 def synthesize_cohort(
     settings: Settings,
