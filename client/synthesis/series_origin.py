@@ -39,11 +39,13 @@ class SeriesOrigin:
         study: Study Instance UID; a new one where none is joined.
         identity: patient and study in clear; None for nobody's.
         sources: SOP class and instance of each image it was made of; none where nobody may find them again.
+        moment: when it is made; every object says the same.
     """
 
     study: str = field(default_factory=new_uid, repr=False)
     identity: FilmIdentity | None = field(default=None, repr=False)
     sources: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    moment: datetime = field(default_factory=lambda: datetime.now().astimezone())
 
     @classmethod
     def of(cls, pair: ChosenPair) -> Self:
@@ -55,11 +57,12 @@ class SeriesOrigin:
         study = headers[0].study if UID(headers[0].study).is_valid else new_uid()
         return cls(study, headers[0].identity, sources)
 
-    def describe(self, dataset: Dataset, provenance: str, now: datetime) -> None:
+    def describe(self, dataset: Dataset, provenance: str) -> None:
         """Write patient, study, sources, derivation and mark into an object."""
         dataset.SpecificCharacterSet = "ISO_IR 192"
         dataset.StudyInstanceUID = self.study
-        self._describe_people(dataset, now)
+        now = self.moment
+        self._describe_people(dataset)
         dataset.InstanceCreationDate = dataset.SeriesDate = dataset.ContentDate = now.strftime("%Y%m%d")
         dataset.InstanceCreationTime = dataset.SeriesTime = dataset.ContentTime = now.strftime("%H%M%S")
         dataset.SyntheticData = "YES"
@@ -73,8 +76,8 @@ class SeriesOrigin:
         dataset.ContributingEquipmentSequence = [_equipment(now)]
         dataset.BodyPartExamined, dataset.PatientPosition = "HEAD", "HFS"
 
-    def _describe_people(self, dataset: Dataset, now: datetime) -> None:
-        who = self.identity
+    def _describe_people(self, dataset: Dataset) -> None:
+        who, now = self.identity, self.moment
         if who is None:
             dataset.PatientName, dataset.PatientID = "SYNTHETIC^RESEARCH", "SYNTHETIC"
             dataset.PatientIdentityRemoved = "YES"

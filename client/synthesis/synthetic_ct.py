@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +40,7 @@ def synthetic_slices(
         mend = "synthesize with the study whose grid this is"
         raise Refusal(ExitCode.IMAGE_INVALID, f"volume of shape {volume_hu.shape}", where="synthetic CT", mend=mend)
     volume_hu = with_mark(volume_hu) if burn_in else volume_hu
-    common = _common(grid, provenance, origin, datetime.now().astimezone())
+    common = _common(grid, provenance, origin)
     return [_slice(common, plane, index, grid) for index, plane in enumerate(volume_hu)]
 
 
@@ -91,10 +90,10 @@ def dicom_bytes(dataset: Dataset) -> bytes:
     return stream.getvalue()
 
 
-def _common(grid: Grid, provenance: str, origin: SeriesOrigin, now: datetime) -> Dataset:
+def _common(grid: Grid, provenance: str, origin: SeriesOrigin) -> Dataset:
     """Attributes shared by every slice."""
     ds = Dataset()
-    origin.describe(ds, provenance, now)
+    origin.describe(ds, provenance)
     ds.ImageType = ["DERIVED", "SECONDARY", "AXIAL"]
     ds.SOPClassUID, ds.Modality = CTImageStorage, "CT"
     ds.SeriesInstanceUID, ds.FrameOfReferenceUID = new_uid(), new_uid()

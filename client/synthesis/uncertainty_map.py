@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,5 +61,9 @@ def uncertainty_map(
         content_label="UNCERTAINTY",
         content_description="Predicted standard deviation in HU",
     )
-    origin.describe(made, provenance, datetime.now().astimezone())
+    origin.describe(made, provenance)
+    organization = new_uid()
+    for element in made.iterall():
+        if element.keyword == "DimensionOrganizationUID":
+            element.value = organization
     return made

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from hypothesis import given
 from hypothesis import strategies as st
 from pydicom import Dataset
@@ -13,7 +11,6 @@ from client.header.film_identity import IDENTITY_TAGS, film_identity
 from client.synthesis import SeriesOrigin
 from client.synthesis.series_origin import new_uid
 
-NOW = datetime(2026, 3, 1, tzinfo=UTC)
 texts = st.text(max_size=120)
 
 
@@ -24,7 +21,7 @@ def test_whatever_a_film_says_of_its_patient_can_be_written(written: dict[str, s
         for keyword, value in written.items():
             setattr(film, keyword, value)
     made = Dataset()
-    SeriesOrigin(identity=film_identity(film)).describe(made, "test", NOW)
+    SeriesOrigin(identity=film_identity(film)).describe(made, "test")
     made.to_json()
 
 
@@ -36,7 +33,7 @@ def test_uids_are_new_and_below_the_root_of_uuids() -> None:
 
 def test_nobodys_series_names_nobody_and_no_image() -> None:
     made = Dataset()
-    SeriesOrigin().describe(made, "test", NOW)
+    SeriesOrigin().describe(made, "test")
     assert (str(made.PatientName), made.PatientID, made.PatientIdentityRemoved) == (
         "SYNTHETIC^RESEARCH",
         "SYNTHETIC",
