@@ -101,6 +101,7 @@ def synthesize(
         bool, typer.Option("--de-identified", help="Nobody's series, instead of the films' patient's and study's.")
     ] = False,
     burn_in: Annotated[bool, typer.Option("--burn-in", help="Write the mark into a corner of each slice.")] = False,
+    send: Annotated[str | None, typer.Option(help="Then send the DICOM files to this destination in settings.")] = None,
 ) -> None:
     """Write a synthetic CT of two films as DICOM, marked for research only. It stays here."""
     from client.commands import synthesize as command
@@ -114,6 +115,7 @@ def synthesize(
         refine_poses=refine_pose,
         de_identified=de_identified,
         burn_in=burn_in,
+        send=send,
     )
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Final
 
 from client.commands.release import key_of
+from client.pacs import Destination, send_objects
 from client.settings import SiteSettings
 from client.synthesis import MARK, ChosenPair, FilmSynthesis, chosen_pair, film_synthesis, write_film_synthesis
+from common.errors import ExitCode, Refusal
 from common.files import expect_no_content
 from common.release import NetworkRelease, read_release
 
@@ -36,6 +38,7 @@ def synthesize_films(
     refine_poses: bool = True,
     de_identified: bool = False,
     burn_in: bool = False,
+    send: str | None = None,
 ) -> None:
     """Write a synthetic CT of two films into a new folder, and say what it was made of.
 
@@ -48,10 +51,13 @@ def synthesize_films(
         refine_poses: whether the films are registered to the average head.
         de_identified: whether the series is nobody's.
         burn_in: whether the mark stands in the pixels as well.
+        send: name of the destination in the settings that the DICOM files are sent to.
 
     Raises:
         Refusal: what the output folder, the release and the films refuse, in this order; nothing is then written.
+            What a destination refuses afterwards leaves the folder there.
     """
+    destination = _destination(settings, send)
     expect_no_content(out)
     release = read_release(model, key_of(key, settings))
     pair = chosen_pair(places)
@@ -62,6 +68,19 @@ def synthesize_films(
     synthesis = film_synthesis(pair, release, refine_poses=refine_poses)
     write_film_synthesis(out, synthesis, release, de_identified=de_identified, burn_in=burn_in)
     print("\n".join(_lines(pair, synthesis, release, out)))
+    if destination is not None and send is not None:
+        files = sorted(out.rglob("*.dcm"))
+        send_objects(destination, send, files)
+        print(f"sent: {len(files)} objects to {send}")
+
+
+def _destination(settings: SiteSettings | None, name: str | None) -> Destination | None:
+    """Asked for first, so that a typo does not cost a synthesis."""
+    if name is None:
+        return None
+    if settings is None:
+        raise Refusal(ExitCode.USAGE, "no settings that name a destination", where="--send", mend="give --settings")
+    return settings.destination(name)
 
 
 def _lines(pair: ChosenPair, synthesis: FilmSynthesis, release: NetworkRelease, out: Path) -> list[str]:

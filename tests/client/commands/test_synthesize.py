@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import pytest
 from common.errors import ExitCode
 from common.study import Study
 from tests.client.commands.released import Desk, desk_of
+from tests.client.pacs.hostile import JSON, Answer, HostileServer
 from tests.client.radiographs.films import SIZE, FilmWriter, frontal, head_integrals, lateral
 
 AS_SAID = ("--no-refine-pose",)
@@ -249,3 +250,58 @@ def test_row_36_killed_midway_there_is_no_folder_and_the_next_start_takes_its_re
     assert left(desk) == {".out.tmp"}
     assert desk.end(monkeypatch, *films, options=AS_SAID) == 0
     assert left(desk) == {"out"}
+
+
+SETTINGS = """
+name = "west"
+role = "evaluate"
+archive = "archive"
+state = "state"
+studies = ["small.toml"]
+[coordinator]
+address = "127.0.0.1:1"
+ca_certificate = "ca.crt"
+private_key = "site.key"
+release_key = "{key}"
+[destinations.reading-room]
+url = "{url}"
+"""
+
+
+@pytest.fixture
+def reading_room(desk: Desk) -> Iterator[HostileServer]:
+    """A server that takes all that comes, named in the settings that lie where the person works."""
+    server = HostileServer(lambda _path, _headers: Answer(200, json.dumps(ALL_TAKEN).encode(), JSON))
+    key = desk.signed.key.openssh
+    (desk.folder / "site.toml").write_text(SETTINGS.format(key=key, url=server.root))
+    yield server
+    server.close()
+
+
+ALL_TAKEN = {"00081199": {"vr": "SQ", "Value": [{}] * 33}}
+
+
+def test_what_was_written_is_sent_to_a_destination_of_the_settings_alone(
+    desk: Desk, reading_room: HostileServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    films = desk.pair
+    monkeypatch.chdir(desk.folder)
+    known = ("--model", desk.signed.folder, "--out", desk.out, *AS_SAID)
+    arguments = [str(part) for part in ("synthesize", *films, *known, "--send")]
+    monkeypatch.setattr(Desk, "arguments", lambda *_args, **_options: [*arguments, reading_room.root])
+    assert desk.end(monkeypatch) == ExitCode.SETTINGS_INVALID
+    assert_refused(capsys.readouterr().err)
+    assert left(desk) == {"site.toml"}
+    monkeypatch.setattr(Desk, "arguments", lambda *_args, **_options: [*arguments, "reading-room"])
+    assert desk.end(monkeypatch) == 0
+    assert "sent: 33 objects to reading-room" in capsys.readouterr().out
+    (body,) = reading_room.received
+    assert all(path.read_bytes() in body for path in desk.out.rglob("*.dcm"))
+
+
+def test_without_settings_there_is_no_destination(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert desk.end(monkeypatch, *desk.pair, options=("--send", "reading-room")) == ExitCode.USAGE
+    assert_refused(capsys.readouterr().err)
+    assert left(desk) == set()
