@@ -96,6 +96,7 @@ def synthesize(
     settings: Annotated[
         Path | None, typer.Option(help="The site's settings, whose pinned key is used; by default site.toml here.")
     ] = None,
+    study: Annotated[Path | None, typer.Option(help="Study (TOML) that the release must be of.")] = None,
     refine_pose: Annotated[bool, typer.Option(help="Register each film to the average head first.")] = True,
     de_identified: Annotated[
         bool, typer.Option("--de-identified", help="Nobody's series, instead of the films' patient's and study's.")
@@ -112,6 +113,7 @@ def synthesize(
         out,
         key=key,
         settings=command.settings_of(settings, key),
+        study=study,
         refine_poses=refine_pose,
         de_identified=de_identified,
         burn_in=burn_in,

@@ -13,6 +13,7 @@ from client.synthesis import MARK, ChosenPair, FilmSynthesis, chosen_pair, film_
 from common.errors import ExitCode, Refusal
 from common.files import expect_no_content
 from common.release import NetworkRelease, read_release
+from common.study import Study
 
 SETTINGS_HERE: Final = Path("site.toml")
 
@@ -35,6 +36,7 @@ def synthesize_films(
     *,
     key: Path | None = None,
     settings: SiteSettings | None = None,
+    study: Path | None = None,
     refine_poses: bool = True,
     de_identified: bool = False,
     burn_in: bool = False,
@@ -48,6 +50,7 @@ def synthesize_films(
         out: the new folder.
         key: file of the coordinator's key for releases.
         settings: or the site's, with the pinned key.
+        study: file of the study that the release must be of; any if not given.
         refine_poses: whether the films are registered to the average head.
         de_identified: whether the series is nobody's.
         burn_in: whether the mark stands in the pixels as well.
@@ -59,7 +62,8 @@ def synthesize_films(
     """
     destination = _destination(settings, send)
     expect_no_content(out)
-    release = read_release(model, key_of(key, settings))
+    asked = None if study is None else Study.from_toml(study)
+    release = read_release(model, key_of(key, settings), asked)
     pair = chosen_pair(places)
     for one in pair.both:
         print(f"{one.view}: {one.place} ({one.view_by})")

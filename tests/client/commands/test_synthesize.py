@@ -20,7 +20,9 @@ from common.study import Study
 from tests.client.commands.released import Desk, desk_of
 from tests.client.pacs.hostile import JSON, Answer, HostileServer
 from tests.client.radiographs.films import SIZE, FilmWriter, frontal, head_integrals, lateral
+from tests.conftest import SMALL
 
+READING = SMALL.replace("[federation]", "variance = true\n[optimisation]\nlikelihood_weight = 0.1\n[federation]")
 AS_SAID = ("--no-refine-pose",)
 FILES = {
     *("ct", "synthetic-ct.nii.gz", "uncertainty.dcm", "uncertainty.nii.gz", "synthesis.json"),
@@ -31,10 +33,7 @@ FILES = {
 @pytest.fixture(scope="session")
 def reading_study() -> Study:
     """The small study with a predicted variance."""
-    from tests.conftest import SMALL
-
-    text = SMALL.replace("[federation]", "variance = true\n[optimisation]\nlikelihood_weight = 0.1\n[federation]")
-    return Study.from_text(text, where="test")
+    return Study.from_text(READING, where="test")
 
 
 @pytest.fixture
@@ -176,6 +175,26 @@ def test_row_35_a_release_that_does_not_verify_is_never_used(
     assert desk.end(monkeypatch, *desk.pair) == code
     assert_refused(capsys.readouterr().err)
     assert left(desk) <= {"other"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("pixel_mm = 7.0", "pixel_mm = 6.0"),
+        ("[networks.generator]", "[radiograph]\nspectrum = {kvp = 75}\n[networks.generator]"),
+    ],
+    ids=["geometry", "spectrum"],
+)
+def test_row_35_a_release_of_another_study_than_asked_for_is_refused(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], old: str, new: str
+) -> None:
+    assert old in READING
+    (desk.folder / "films").mkdir()
+    (desk.folder / "films" / "asked.toml").write_text(READING.replace(old, new))
+    options = ("--study", desk.folder / "films" / "asked.toml")
+    assert desk.end(monkeypatch, *desk.pair, options=options) == ExitCode.RELEASE_OF_ANOTHER_STUDY
+    assert_refused(capsys.readouterr().err)
+    assert left(desk) == set()
 
 
 def test_row_35_a_release_whose_network_sees_other_films_is_refused(
