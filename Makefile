@@ -13,8 +13,8 @@ BENCH_BIN := $(if $(QUICK),$(BIN),$(BENCH_VENV)/bin)
 PEERS := itk-rtk itk-twoprojectionregistration torchio roma jaxtyping platformdirs
 PEERS_ALONE := diffdrr nanodrr flashdrr plastimatch
 
-.PHONY: demo test test-fast check fuzz bench-projection bench-cohort bench-quality bench-robustness bench-membership bench-pose bench-step bench-gpu \
-	format clean
+.PHONY: demo test test-fast check fuzz bench-projection bench-cohort bench-quality bench-robustness bench-membership bench-pose \
+	bench-step bench-synthesize bench-gpu format clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -68,6 +68,9 @@ bench-pose: $(READY)  ## Poses of virtual films of real heads against their CTs,
 
 bench-step: $(READY)  ## Time and memory of a training step at 128 cubed beside X2CT's, ten minutes; QUICK=1 one turn.
 	$(BIN)/python -m benchmarks.step $(if $(QUICK),--steps 3 --turns 1)
+
+bench-synthesize: $(READY)  ## Two films to a synthetic CT of 128 cubed on two cores, with and without pose refinement, three minutes.
+	$(BIN)/python -m benchmarks.synthesize
 
 bench-gpu: $(BENCH_READY)  ## What needs a graphics card, half an hour; NAMES="step projector", HEADS=FOLDER of prepared heads.
 	$(BENCH_VENV)/bin/python -m benchmarks.gpu $(NAMES) $(if $(HEADS),--heads $(HEADS))

@@ -87,6 +87,42 @@ def virtual_archive(
 
 @app.command()
 def synthesize(
+    films: Annotated[
+        list[Path], typer.Argument(help="Frontal and lateral film: DICOM files or folders, in any order.")
+    ],
+    model: Annotated[Path, typer.Option(help="Release of a network: a folder that holds SHA256SUMS.")],
+    out: Annotated[Path, typer.Option(help="New folder for the series and all that belongs to it.")],
+    key: Annotated[Path | None, typer.Option(help="The coordinator's public key for releases (release.pub).")] = None,
+    settings: Annotated[
+        Path | None, typer.Option(help="The site's settings, whose pinned key is used; by default site.toml here.")
+    ] = None,
+    study: Annotated[Path | None, typer.Option(help="Study (TOML) that the release must be of.")] = None,
+    refine_pose: Annotated[bool, typer.Option(help="Register each film to the average head first.")] = True,
+    de_identified: Annotated[
+        bool, typer.Option("--de-identified", help="Nobody's series, instead of the films' patient's and study's.")
+    ] = False,
+    burn_in: Annotated[bool, typer.Option("--burn-in", help="Write the mark into a corner of each slice.")] = False,
+    send: Annotated[str | None, typer.Option(help="Then send the DICOM files to this destination in settings.")] = None,
+) -> None:
+    """Write a synthetic CT of two films as DICOM, marked for research only. It stays here."""
+    from client.commands import synthesize as command
+
+    command.synthesize_films(
+        films,
+        model,
+        out,
+        key=key,
+        settings=command.settings_of(settings, key),
+        study=study,
+        refine_poses=refine_pose,
+        de_identified=de_identified,
+        burn_in=burn_in,
+        send=send,
+    )
+
+
+@app.command("synthesize-cohort")
+def synthesize_cohort(
     settings: Settings,
     study: Annotated[Path, typer.Option(help="An approved study (TOML).")],
     output: Annotated[Path, typer.Option(help="New folder for the DICOM series.")],
@@ -95,7 +131,7 @@ def synthesize(
     cases: Annotated[int, typer.Option(min=1, help="Write at most this many.")] = 10,
 ) -> None:
     """Write synthetic CT of this site's evaluation cases as DICOM, marked for research only. It stays here."""
-    from client.commands import synthesize as command
+    from client.commands import synthesize_cohort as command
 
     source = command.GeneratorSource(weights=weights, release=release)
     for folder in command.synthesize_cases(settings, study, source, output, cases):

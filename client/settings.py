@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self, final
+from typing import Annotated, Self, final
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
-from client.pacs import PacsSettings
+from client.pacs import Destination, PacsSettings
 from common.documents import read_document
-from common.errors import ExitCode
+from common.errors import ExitCode, Refusal
 from common.site_settings import SiteFile
+
+DestinationName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
 
 
 @final
@@ -19,9 +21,11 @@ class SiteSettings(SiteFile):
 
     Attributes:
         pacs: a PACS to retrieve from over DICOMweb; instead of ``archive``.
+        destinations: by name, the servers of this hospital that synthetic CT may be sent to; no other is ever sent to.
     """
 
     pacs: PacsSettings | None = None
+    destinations: Annotated[dict[DestinationName, Destination], Field(max_length=32)] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _has_one_source(self) -> Self:
@@ -35,6 +39,18 @@ class SiteSettings(SiteFile):
         source = self.pacs if self.archive is None else self.archive
         assert source is not None  # noqa: S101 - tells the type checker what the validator has checked
         return source
+
+    def destination(self, name: str) -> Destination:
+        """A destination by its name.
+
+        Raises:
+            Refusal: ``SETTINGS_INVALID`` if there is none of this name.
+        """
+        if name not in self.destinations:
+            mend = "add its table [destinations.NAME] with url, or name one that is there"
+            what = f"no destination of this name, among {len(self.destinations)}"
+            raise Refusal(ExitCode.SETTINGS_INVALID, what, where=f"destinations.{name}", mend=mend)
+        return self.destinations[name]
 
     @classmethod
     def from_toml(cls, path: Path) -> Self:
@@ -54,6 +70,7 @@ class SiteSettings(SiteFile):
             update={
                 "archive": None if self.archive is None else folder / self.archive,
                 "pacs": None if self.pacs is None else self.pacs.rooted(folder),
+                "destinations": {name: one.rooted(folder) for name, one in self.destinations.items()},
                 "state": folder / self.state,
                 "studies": tuple(folder / path for path in self.studies),
                 "coordinator": rooted_line,

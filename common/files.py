@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -93,6 +94,46 @@ def make_folder(path: Path, *, mode: int = 0o700) -> Path:
     with disk_refusals(path):
         path.mkdir(mode=mode, parents=True, exist_ok=True)
     return path
+
+
+@contextmanager
+def whole_folder(path: Path, *, mode: int = 0o700) -> Iterator[Path]:
+    """A folder that is there with everything in it, or not at all: filled beside its place, synced, renamed.
+
+    Yields the folder to fill, and what a killed process left of one is taken away first. One process at a time may fill
+    a place.
+
+    Raises:
+        Refusal: ``USAGE`` if there is something of its name other than an empty folder, ``DISK_FULL`` or
+            ``DISK_UNWRITABLE``; nothing is then left of it.
+    """
+    path = path.absolute()
+    parent = make_folder(path.parent)
+    temporary = parent / f".{path.name}.tmp"
+    with disk_refusals(path):
+        expect_no_content(path)
+        shutil.rmtree(temporary, ignore_errors=True)
+        try:
+            temporary.mkdir(mode=mode)
+            yield temporary
+            for place in (*temporary.rglob("*"), temporary):
+                sync(place)
+            # Of an empty folder the name is taken over, of a full one never.
+            temporary.rename(path)
+            sync(parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def expect_no_content(path: Path) -> None:
+    """A folder that may be made, or an empty one.
+
+    Raises:
+        Refusal: ``USAGE`` if there is something else of its name; ``DISK_UNWRITABLE`` if that cannot be seen.
+    """
+    with disk_refusals(path):
+        if os.path.lexists(path) and (path.is_symlink() or not path.is_dir() or any(path.iterdir())):
+            raise Refusal(ExitCode.USAGE, "folder is not empty", where=str(path), mend="name a new folder")
 
 
 def sync(path: Path) -> None:

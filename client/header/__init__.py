@@ -16,6 +16,7 @@ from client.header.data_set_values import (
 from client.header.derivation import PROCESSED, is_computed, may_be_recompressed
 from client.header.enhanced import FRAME_GROUP_TAGS, MOST_FRAMES, frame_headers, may_be_expanded
 from client.header.film_header import FILM_TAGS, Aperture, FilmHeader, film_header
+from client.header.film_identity import FilmIdentity
 from client.header.header import ENHANCED_CT_STORAGE, HEADER_TAGS, ImageHeader, image_header
 from client.header.hounsfield import holds_hu
 from client.header.image_object import WITHOUT_SERIES, DamagedHeader, patient_named
@@ -36,6 +37,7 @@ __all__ = [
     "Aperture",
     "DamagedHeader",
     "FilmHeader",
+    "FilmIdentity",
     "ImageHeader",
     "film_header",
     "frame_headers",

@@ -28,6 +28,7 @@ from client.header.data_set_values import (
     word,
     words,
 )
+from client.header.film_identity import IDENTITY_TAGS, FilmIdentity, film_identity
 from client.header.image_object import OBJECT_TAGS, DamagedHeader, ImageObject, image_object
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ _EDGES = ("LeftVerticalEdge", "RightVerticalEdge", "UpperHorizontalEdge", "Lower
 _PIXEL_MODULE = ("SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit")
 FILM_TAGS = (
     *OBJECT_TAGS,
+    *IDENTITY_TAGS,
     *("BodyPartExamined", "KVP", *_PIXEL_MODULE, "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit"),
     *("LossyImageCompression", "PresentationIntentType", "PixelIntensityRelationship"),
     *("PixelIntensityRelationshipSign", "PresentationLUTShape", "VOILUTFunction", "VOILUTSequence", "WindowWidth"),
@@ -109,6 +111,7 @@ class FilmHeader(ImageObject):
         collimator, shutter: what is open.
         day: day of the acquisition, counted as by :meth:`datetime.date.toordinal`; None if absent.
         time_s: its time of the day in seconds, None if absent.
+        identity: whose it is and of which study, in clear.
     """
 
     body_part: Text
@@ -155,6 +158,7 @@ class FilmHeader(ImageObject):
     shutter: Aperture
     day: Annotated[int, Field(ge=1, le=date.max.toordinal())] | None = field(repr=False)
     time_s: TimeOfDay | None = field(repr=False)
+    identity: FilmIdentity = field(repr=False)
 
 
 def film_header(dataset: Dataset, sop_class: str = "", transfer_syntax: str = "") -> FilmHeader | None:
@@ -225,6 +229,7 @@ def film_header(dataset: Dataset, sop_class: str = "", transfer_syntax: str = ""
             filter(None, (_day(said(dataset, f"{kind}Date")) for kind in ("Acquisition", "Content", "Study"))), None
         ),
         time_s=time_of_day_s(said(dataset, "AcquisitionTime") or said(dataset, "ContentTime")),
+        identity=film_identity(dataset),
     )
 
 

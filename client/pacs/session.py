@@ -15,7 +15,7 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
-from client.pacs.settings import PacsSettings
+from client.pacs.settings import DicomWebServer
 from common.errors import ExitCode, Refusal
 
 MOST_SEARCH_BYTES = 32 << 20
@@ -23,6 +23,8 @@ MOST_OBJECT_BYTES = 256 << 20
 _CHUNK_BYTES = 1 << 20
 _ANSWER_SECONDS = 600.0
 _OBJECT = 'multipart/related; type="application/dicom"; transfer-syntax=*'
+# What a server answers that took some of the objects, or none; its body says which.
+_STORED_IN_PART = frozenset({202, 409})
 _TRY_AGAIN = frozenset({408, 425, 429, 502, 503, 504})
 
 
@@ -49,7 +51,7 @@ class Stopped(Exception):
 class BoundedSession(requests.Session):
     """Reads each answer at once, within bounds of time and size."""
 
-    def __init__(self, settings: PacsSettings, halt: threading.Event) -> None:
+    def __init__(self, settings: DicomWebServer, halt: threading.Event) -> None:
         super().__init__()
         self._where = settings.url
         self._halt = halt
@@ -120,7 +122,8 @@ class BoundedSession(requests.Session):
         status = response.status_code
         if response.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise self._refusal("the PACS compresses its answers", "switch off compression for this site there")
-        if status in (200, 204, 206):
+        is_store = response.request.method == "POST"
+        if status in (200, 204, 206) or (is_store and status in _STORED_IN_PART):
             return
         if status in _TRY_AGAIN:
             raise Unavailable
@@ -131,6 +134,9 @@ class BoundedSession(requests.Session):
             raise self._refusal(f"the PACS does not admit this site (status {status})", mend)
         if 300 <= status < 400:
             raise self._refusal("the PACS sends this site elsewhere", "set url to the final address, if it is trusted")
+        if is_store:
+            mend = "set url to the root of its DICOMweb services, which must take objects (STOW-RS)"
+            raise self._refusal(f"the server takes no objects (status {status})", mend)
         if is_object or status in (404, 410):
             raise Withheld
         raise no_dicomweb(f"the PACS does not answer this search (status {status})", self._where)

@@ -23,38 +23,23 @@ _Pattern = Annotated[str, Field(pattern=r"^[^\\\x00-\x1f]{1,64}$")]
 _Date = Annotated[str, Field(pattern=r"^[0-9]{4}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])$")]
 
 
-@final
-class PacsSettings(BaseModel):
-    """A PACS that answers DICOMweb (DICOM PS3.18): where it is, what is searched for, how this site signs in.
+class DicomWebServer(BaseModel):
+    """Something that answers DICOMweb (DICOM PS3.18): where it is, and how this site signs in.
 
     Attributes:
         url: root of its DICOMweb services; plain http only on this machine itself.
-        modality: of the series.
-        body_part: Body Part Examined, any of these; empty takes every series.
-        descriptions: Series Description, any of these patterns with ``*`` and ``?``; empty takes every series.
-        study_dates: first and last day, YYYYMMDD; None takes every day.
-        most_series: series kept at most.
         token_file: file with a bearer token.
         user, password_file: name, and file with the password, for basic authentication.
-        ca_certificate: certificate authority of the PACS, PEM; None takes the usual public ones.
-        connections: series retrieved side by side.
-        patience_seconds: how long a PACS that does not answer is asked again.
+        ca_certificate: certificate authority of the server, PEM; None takes the usual public ones.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     url: Annotated[str, Field(max_length=512)]
-    modality: _Word = "CT"
-    body_part: Annotated[tuple[_Word, ...], Field(max_length=32)] = ()
-    descriptions: Annotated[tuple[_Pattern, ...], Field(max_length=32)] = ()
-    study_dates: tuple[_Date, _Date] | None = None
-    most_series: Annotated[int, Field(ge=1, le=100_000)] = 5000
     token_file: Path | None = None
     user: Annotated[str, Field(pattern=r"^[\x21-\x39\x3b-\x7e]{1,128}$")] | None = None
     password_file: Path | None = None
     ca_certificate: Path | None = None
-    connections: Annotated[int, Field(ge=1, le=8)] = 2
-    patience_seconds: Annotated[float, Field(ge=0, le=86_400)] = 300.0
 
     @field_validator("url")
     @classmethod
@@ -78,20 +63,12 @@ class PacsSettings(BaseModel):
             raise ValueError("user and password_file belong together")
         if self.user is not None and self.token_file is not None:
             raise ValueError("give either token_file, or user and password_file")
-        if self.study_dates is not None and self.study_dates[0] > self.study_dates[1]:
-            raise ValueError("study_dates must name the first day, then the last")
         return self
 
     def rooted(self, folder: Path) -> Self:
         """The same with its files' paths counted from a folder."""
         names = ("token_file", "password_file", "ca_certificate")
         return self.model_copy(update={name: folder / path for name in names if (path := getattr(self, name))})
-
-    def criteria(self) -> str:
-        """What is searched for, and where, as one text: equal for settings that find the same series."""
-        return self.model_dump_json(
-            include={"url", "modality", "body_part", "descriptions", "study_dates", "most_series"}
-        )
 
     def authorization(self) -> str | tuple[str, str] | None:
         """The bearer token, or the user's name and password.
@@ -123,6 +100,46 @@ class PacsSettings(BaseModel):
             where = str(self.ca_certificate)
             raise Refusal(ExitCode.SETTINGS_INVALID, what, where=where, mend=mend) from error
         return str(self.ca_certificate)
+
+
+@final
+class Destination(DicomWebServer):
+    """A server in this hospital that takes DICOM objects over STOW-RS."""
+
+
+@final
+class PacsSettings(DicomWebServer):
+    """A PACS that answers DICOMweb: where it is, what is searched for, how this site signs in.
+
+    Attributes:
+        modality: of the series.
+        body_part: Body Part Examined, any of these; empty takes every series.
+        descriptions: Series Description, any of these patterns with ``*`` and ``?``; empty takes every series.
+        study_dates: first and last day, YYYYMMDD; None takes every day.
+        most_series: series kept at most.
+        connections: series retrieved side by side.
+        patience_seconds: how long a PACS that does not answer is asked again.
+    """
+
+    modality: _Word = "CT"
+    body_part: Annotated[tuple[_Word, ...], Field(max_length=32)] = ()
+    descriptions: Annotated[tuple[_Pattern, ...], Field(max_length=32)] = ()
+    study_dates: tuple[_Date, _Date] | None = None
+    most_series: Annotated[int, Field(ge=1, le=100_000)] = 5000
+    connections: Annotated[int, Field(ge=1, le=8)] = 2
+    patience_seconds: Annotated[float, Field(ge=0, le=86_400)] = 300.0
+
+    @model_validator(mode="after")
+    def _dates_are_in_order(self) -> Self:
+        if self.study_dates is not None and self.study_dates[0] > self.study_dates[1]:
+            raise ValueError("study_dates must name the first day, then the last")
+        return self
+
+    def criteria(self) -> str:
+        """What is searched for, and where, as one text: equal for settings that find the same series."""
+        return self.model_dump_json(
+            include={"url", "modality", "body_part", "descriptions", "study_dates", "most_series"}
+        )
 
 
 def _is_loopback(host: str) -> bool:

@@ -3,32 +3,58 @@
 from __future__ import annotations
 
 import io
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset, FileDataset, dcmwrite
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
+from client.synthesis.burned_mark import with_mark
+from client.synthesis.series_origin import CT_SERIES_NUMBER, SeriesOrigin, new_uid
 from common.errors import ExitCode, Refusal
-from common.files import disk_refusals, make_folder, write_atomic
+from common.files import expect_no_content, make_folder, write_atomic
 from common.geometry import Grid
 
-MARK = "SYNTHETIC – RESEARCH USE ONLY"
 
+def synthetic_slices(
+    volume_hu: NDArray[np.int16], grid: Grid, provenance: str, origin: SeriesOrigin, *, burn_in: bool = False
+) -> list[FileDataset]:
+    """A CT series (DICOM PS3.3 A.3), one axial slice an object, inferior first.
 
-def write_synthetic_ct(folder: Path, volume_hu: NDArray[np.int16], grid: Grid, provenance: str) -> tuple[Path, ...]:
-    """Write a CT series (DICOM PS3.3 A.3), one axial slice a file, inferior first, readable by its owner alone.
-
-    Stored values are HU. Positions are DICOM LPS with the grid's centre as origin. No patient is named.
+    Stored values are HU. Positions are DICOM LPS with the grid's centre as origin, in a frame of reference of the
+    series' own.
 
     Args:
-        folder: created; must not hold files, so that two series never mix.
         volume_hu: (z, y, x), indices growing to superior, posterior and left.
         grid: the volume's grid.
         provenance: what made the volume, e.g. the study's and the generator's digests; goes to Derivation Description.
+        origin: whose it is.
+        burn_in: whether the mark stands in the pixels of every slice as well.
+
+    Raises:
+        Refusal: ``IMAGE_INVALID`` if the volume is not on the grid, or leaves no corner free for the mark.
+    """
+    if volume_hu.shape != grid.shape:
+        mend = "synthesize with the study whose grid this is"
+        raise Refusal(ExitCode.IMAGE_INVALID, f"volume of shape {volume_hu.shape}", where="synthetic CT", mend=mend)
+    volume_hu = with_mark(volume_hu) if burn_in else volume_hu
+    common = _common(grid, provenance, origin)
+    return [_slice(common, plane, index, grid) for index, plane in enumerate(volume_hu)]
+
+
+def write_synthetic_ct(
+    folder: Path, volume_hu: NDArray[np.int16], grid: Grid, provenance: str, origin: SeriesOrigin | None = None
+) -> tuple[Path, ...]:
+    """Write the series of :func:`synthetic_slices`, readable by its owner alone; without an origin it is nobody's.
+
+    Args:
+        folder: created; must not hold files, so that two series never mix.
+        volume_hu: (z, y, x).
+        grid: the volume's grid.
+        provenance: what made the volume.
+        origin: whose it is.
 
     Returns:
         The files, inferior to superior.
@@ -37,43 +63,45 @@ def write_synthetic_ct(folder: Path, volume_hu: NDArray[np.int16], grid: Grid, p
         Refusal: ``USAGE`` if the folder holds files, ``IMAGE_INVALID`` if the volume is not on the grid, ``DISK_FULL``
             or ``DISK_UNWRITABLE``.
     """
-    if volume_hu.shape != grid.shape:
-        mend = "synthesize with the study whose grid this is"
-        raise Refusal(ExitCode.IMAGE_INVALID, f"volume of shape {volume_hu.shape}", where="synthetic CT", mend=mend)
+    slices = synthetic_slices(volume_hu, grid, provenance, origin or SeriesOrigin())
+    expect_no_content(folder)
     make_folder(folder)
-    with disk_refusals(folder):
-        occupied = any(folder.iterdir())
-    if occupied:
-        raise Refusal(ExitCode.USAGE, "folder is not empty", where=str(folder), mend="name a new folder")
-    common = _common(grid, provenance, datetime.now().astimezone())
+    return write_slices(folder, slices)
+
+
+def write_slices(folder: Path, slices: list[FileDataset]) -> tuple[Path, ...]:
+    """Write a series' objects into a folder that is there; their files in the same order.
+
+    Raises:
+        Refusal: ``DISK_FULL`` or ``DISK_UNWRITABLE``.
+    """
     paths = []
-    for index, plane in enumerate(volume_hu):
-        path = folder / f"slice-{index + 1:04d}.dcm"
-        write_atomic(path, _slice_bytes(common, plane, index, grid))
+    for number, dataset in enumerate(slices, 1):
+        path = folder / f"slice-{number:04d}.dcm"
+        write_atomic(path, dicom_bytes(dataset))
         paths.append(path)
     return tuple(paths)
 
 
-def _common(grid: Grid, provenance: str, now: datetime) -> Dataset:
+def dicom_bytes(dataset: Dataset) -> bytes:
+    """An object as a DICOM file."""
+    stream = io.BytesIO()
+    dcmwrite(stream, dataset, enforce_file_format=True)
+    return stream.getvalue()
+
+
+def _common(grid: Grid, provenance: str, origin: SeriesOrigin) -> Dataset:
     """Attributes shared by every slice."""
     ds = Dataset()
-    ds.SpecificCharacterSet = "ISO_IR 192"
+    origin.describe(ds, provenance)
     ds.ImageType = ["DERIVED", "SECONDARY", "AXIAL"]
-    ds.SOPClassUID = CTImageStorage
-    ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.FrameOfReferenceUID = generate_uid(), generate_uid(), generate_uid()
-    ds.InstanceCreationDate = ds.StudyDate = ds.SeriesDate = ds.ContentDate = now.strftime("%Y%m%d")
-    ds.InstanceCreationTime = ds.StudyTime = ds.SeriesTime = ds.ContentTime = now.strftime("%H%M%S")
-    ds.Modality, ds.Manufacturer, ds.ManufacturerModelName = "CT", "TomoRay Federated", "lifting generator"
-    ds.PatientName, ds.PatientID, ds.PatientIdentityRemoved = "SYNTHETIC^RESEARCH", "SYNTHETIC", "YES"
-    ds.DeidentificationMethod = "made without patient attributes"
-    for empty in ("PatientBirthDate", "PatientSex", "ReferringPhysicianName", "AccessionNumber", "StudyID"):
-        setattr(ds, empty, "")
+    ds.SOPClassUID, ds.Modality = CTImageStorage, "CT"
+    ds.SeriesInstanceUID, ds.FrameOfReferenceUID = new_uid(), new_uid()
+    ds.SeriesNumber = CT_SERIES_NUMBER
     ds.KVP = ds.AcquisitionNumber = None
-    ds.PositionReferenceIndicator, ds.PatientPosition, ds.BodyPartExamined = "", "HFS", "HEAD"
-    ds.StudyDescription = ds.SeriesDescription = ds.ImageComments = MARK
-    ds.DerivationDescription = f"{MARK}. {provenance}"
+    ds.PositionReferenceIndicator = ""
+    # A mark in the pixels names no patient, which is what Burned In Annotation (0028,0301) asks.
     ds.ContentQualification, ds.BurnedInAnnotation, ds.LossyImageCompression = "RESEARCH", "NO", "00"
-    ds.SeriesNumber = 1
     _, ds.Rows, ds.Columns = grid.shape
     ds.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
     ds.PixelSpacing = [grid.voxel_mm, grid.voxel_mm]
@@ -85,18 +113,18 @@ def _common(grid: Grid, provenance: str, now: datetime) -> Dataset:
     return ds
 
 
-def _slice_bytes(common: Dataset, plane: NDArray[np.int16], index: int, grid: Grid) -> bytes:
-    """One slice as a DICOM file."""
+def _slice(common: Dataset, plane: NDArray[np.int16], index: int, grid: Grid) -> FileDataset:
+    """One slice as a DICOM object."""
     z_mm, y_mm, x_mm = (grid.centres_mm(axis) for axis in range(3))
-    uid = generate_uid()
+    uid = new_uid()
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = CTImageStorage, uid
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    ds = FileDataset("", common, preamble=b"\0" * 128, file_meta=meta)
+    ds = FileDataset("", {}, preamble=b"\0" * 128, file_meta=meta)
+    # Not by its constructor, which would make all slices share one set of elements.
+    ds.update(common)
     ds.SOPInstanceUID, ds.InstanceNumber = uid, index + 1
     ds.ImagePositionPatient = [round(float(c), 6) for c in (x_mm[0], y_mm[0], z_mm[index])]
     ds.SliceLocation = round(float(z_mm[index]), 6)
     ds.PixelData = np.ascontiguousarray(plane, dtype="<i2").tobytes()
-    stream = io.BytesIO()
-    dcmwrite(stream, ds, enforce_file_format=True)
-    return stream.getvalue()
+    return ds

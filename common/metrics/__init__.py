@@ -1,6 +1,6 @@
 """Image metrics with pinned definitions: how each is calculated, and what it means in words."""
 
-from common.metrics.calculation import CaseMetrics, case_metrics, mae_hu, psnr_db
+from common.metrics.calculation import CaseMetrics, case_metrics, mae_hu, psnr_db, reprojection_error
 from common.metrics.definitions import (
     GENERATOR,
     PRINCIPAL,
@@ -44,6 +44,7 @@ __all__ = [
     "metric_definitions",
     "metric_named",
     "psnr_db",
+    "reprojection_error",
     "soft_tissue_within",
     "window_text",
     "within_skull",

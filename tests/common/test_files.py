@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from common.errors import ExitCode, Refusal
-from common.files import append_line, read_tensors, write_atomic, write_tensors
+from common.files import append_line, read_tensors, whole_folder, write_atomic, write_tensors
 
 
 def test_failed_write_keeps_the_old_file_and_leaves_nothing_behind(
@@ -62,3 +62,27 @@ def test_lines_are_appended_whole(tmp_path: Path) -> None:
     for number in range(3):
         append_line(tmp_path / "log", f"line {number}")
     assert (tmp_path / "log").read_text() == "line 0\nline 1\nline 2\n"
+
+
+def test_a_folder_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
+    with whole_folder(tmp_path / "out") as place:
+        write_atomic(place / "a", b"1")
+        assert not (tmp_path / "out").exists()
+    assert (tmp_path / "out" / "a").read_bytes() == b"1"
+    with pytest.raises(ZeroDivisionError), whole_folder(tmp_path / "other") as place:
+        write_atomic(place / "a", b"1")
+        raise ZeroDivisionError
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_folder_takes_the_place_of_an_empty_one_and_of_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with whole_folder(tmp_path / "empty") as place:
+        write_atomic(place / "a", b"1")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "file").write_text("x")
+    for taken in ("empty", "link", "file"):
+        with pytest.raises(Refusal) as caught, whole_folder(tmp_path / taken):
+            pytest.fail("was filled")
+        assert caught.value.code is ExitCode.USAGE
+    assert (tmp_path / "empty" / "a").read_bytes() == b"1"

@@ -179,7 +179,7 @@ def test_a_researcher_at_a_site_gets_synthetic_ct_as_dicom(folder: Path, study_p
     weights = next((demo / "checkpoints").glob("round-000006/generator.safetensors"))
     options = ["--study", study_path, "--weights", weights, "--output", folder / "synthetic", "--cases", "1"]
     settings = demo / "sites" / "west" / "site.toml"
-    done = _start(folder, "synthesize.log", BIN / "tomoray-site", "synthesize", "--settings", settings, *options)
+    done = _start(folder, "synthesize.log", BIN / "tomoray-site", "synthesize-cohort", "--settings", settings, *options)
     assert done.wait(120) == 0, (folder / "synthesize.log").read_text()
     slices = [pydicom.dcmread(path) for path in sorted((folder / "synthetic").rglob("*.dcm"))]
     assert len(slices) == 32
@@ -205,7 +205,7 @@ def test_a_release_of_the_run_is_verified_and_used_at_a_site(folder: Path, study
     assert "release intact: study small" in log.read_text()
     output = ("--output", folder / "from-release", "--cases", "1")
     options = ("--settings", pinned, "--study", study_path, "--release", place)
-    assert end("tomoray-site", "synthesize", *options, *output) == 0, log.read_text()
+    assert end("tomoray-site", "synthesize-cohort", *options, *output) == 0, log.read_text()
     slices = [pydicom.dcmread(path) for path in sorted((folder / "from-release").rglob("*.dcm"))]
     assert len(slices) == 32
     assert all("released from round 6" in str(dataset.DerivationDescription) for dataset in slices)

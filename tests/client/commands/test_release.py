@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from client.cli import main
-from client.commands.synthesize import GeneratorSource
+from client.commands.synthesize_cohort import GeneratorSource
 from client.settings import SiteSettings
 from common.errors import ExitCode, Refusal
 from common.exchange import weights_of

@@ -56,6 +56,7 @@ class HostileServer:
 
     def __init__(self, answer: Callable[[str, Message], Answer], certificate: Path | None = None) -> None:
         self.asked: list[str] = []
+        self.received: list[bytes] = []
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -75,6 +76,10 @@ class HostileServer:
                         time.sleep(given.pause_seconds)
                 except OSError:
                     return
+
+            def do_POST(self) -> None:
+                outer.received.append(self.rfile.read(int(self.headers["Content-Length"])))
+                self.do_GET()
 
             def log_message(self, *arguments: object) -> None:
                 return

@@ -12,8 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from client.case import Case
-from client.synthesis import synthesize, synthesize_with_sd, write_synthetic_ct
-from client.synthesis.synthetic_ct import MARK
+from client.synthesis import MARK, synthesize, synthesize_with_sd, write_synthetic_ct
 from common.errors import ExitCode, Refusal
 from common.exchange import weights_of
 from common.geometry import Grid
