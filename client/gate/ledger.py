@@ -17,6 +17,7 @@ from typing import Literal, Self, final
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from common.errors import ExitCode, Refusal
+from common.exchange import LedgerHead
 from common.files import append_line, disk_refusals, make_folder, write_atomic
 
 GENESIS = "0" * 64
@@ -87,6 +88,11 @@ class Ledger:
             mend = "name the 'state' folder of a site that was started"
             raise Refusal(ExitCode.SETTINGS_INVALID, "no ledger", where=str(folder), mend=mend)
         return cls(folder, recover=False)
+
+    @property
+    def head(self) -> LedgerHead:
+        """Number and hash of the newest entry."""
+        return LedgerHead(sequence=self._sequence, hash=self._head)
 
     def append(
         self,

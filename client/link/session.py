@@ -8,6 +8,7 @@ upload has to be repeated.
 
 from __future__ import annotations
 
+import hashlib
 import ssl
 import threading
 import time
@@ -17,8 +18,8 @@ from typing import final
 
 import httpx
 from cryptography.hazmat.primitives.asymmetric import ec
-from flwr.app import Message
-from flwr.app.message import remove_content_from_message
+from flwr.app import Message, RecordDict
+from flwr.app.message import make_message, remove_content_from_message
 from flwr.common.serde import message_from_proto, message_to_proto
 from flwr.proto.fleet_pb2 import ActivateNodeRequest, DeactivateNodeRequest, PullMessagesRequest, PushMessagesRequest
 from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatRequest
@@ -61,6 +62,11 @@ GOODBYE_S = 0.9
 
 class Rejoin(Exception):
     """A message or reply may be lost: joining anew tells the coordinator to ask again."""
+
+
+def content_id(tree: ObjectTree) -> str:
+    """Id of a message's record, its only child; empty where it has none."""
+    return tree.children[0].object_id if len(tree.children) == 1 else ""
 
 
 @final
@@ -131,11 +137,11 @@ class Session:
         return str(self._calls.make(lambda: self._client.GetRun(request), of_run=True).run.fab_hash)
 
     def fetch(self, head: Message, tree: ObjectTree) -> Message:
-        """The message with its content."""
-        names = [part.object_id for part in iterate_object_tree(tree)]
+        """The message with its content, every part of which hashes to the name that the head gave it."""
+        names = {part.object_id for part in iterate_object_tree(tree)} - {tree.object_id}
         try:
             contents = pull_objects(
-                names,
+                sorted(names),
                 self._puller(head.metadata.run_id),
                 max_time=UPLOAD_WAIT_S,
                 # The low cap would exhaust any number of tries while a long upload on the other side goes on.
@@ -147,14 +153,13 @@ class Session:
             raise Rejoin("a message did not arrive completely") from error
         self.confirm(head)
         try:
-            message = inflate_object_from_contents(tree.object_id, contents)
+            record = inflate_object_from_contents(content_id(tree), contents)
         except Exception as error:
             # What arrives may break Flower's decoder in any way; the coordinator asks again a few times.
             raise Rejoin(f"a message could not be decoded ({type(error).__name__})") from error
-        if not isinstance(message, Message):
-            raise Rejoin("a message was no message")
-        message.metadata.__dict__["_message_id"] = tree.object_id
-        return message
+        if not isinstance(record, RecordDict):
+            raise Rejoin("a message holds no record")
+        return make_message(metadata=head.metadata, content=record)
 
     def confirm(self, head: Message) -> None:
         """Let the coordinator drop its copy of a message."""
@@ -201,7 +206,9 @@ class Session:
                 raise ObjectPullError(object_id, "the coordinator dropped it")
             if not response.object_available:
                 raise ObjectUnavailableError(object_id)
-            return response.object_content
+            if hashlib.sha256(response.object_content).hexdigest() != object_id:
+                raise ObjectPullError(object_id, "its bytes are not those that were named")
+            return bytes(response.object_content)
 
         return pull
 

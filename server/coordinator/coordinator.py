@@ -53,6 +53,7 @@ class Coordinator:
         directory = RunDirectory(settings.run)
         prepare_run(study, directory)
         make_folder(settings.state)
+        settings.signing_key()
         certificates = make_certificates(settings.state / "certificates", settings.hosts)
         with SuperLink(settings.state / "superlink", certificates, settings.port) as superlink:
             self._supervise(superlink, sites, EventLog(directory.events))
@@ -84,6 +85,7 @@ class Coordinator:
             run=self._settings.run,
             sites=sites,
             nodes=nodes,
+            signing=self._settings.signing,
             address=superlink.address,
             ca_certificate=superlink.ca_certificate.decode(),
             secret=superlink.secret.hex(),

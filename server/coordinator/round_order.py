@@ -19,6 +19,7 @@ class RoundOrder(BaseModel):
         run: the run's folder.
         sites: the admitted sites.
         nodes: Flower node id by site name.
+        signing: folder with the key that signs requests.
         address: host and port of the SuperLink.
         ca_certificate: PEM that verifies it.
         secret: what acquires the run's task, in hex.
@@ -31,6 +32,7 @@ class RoundOrder(BaseModel):
     run: Path
     sites: tuple[AdmittedSite, ...]
     nodes: dict[str, int]
+    signing: Path
     address: str
     ca_certificate: str
     secret: str

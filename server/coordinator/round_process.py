@@ -14,15 +14,17 @@ import torch
 
 from common.console import stop_on_signals
 from common.errors import ExitCode, Refusal
-from common.exchange import train_manifests
+from common.exchange import largest_reply
+from common.signatures import SigningKey, VerifyingKey
 from common.study import Study
+from common.trust import load_public_key
+from server.consortium import signing_key
 from server.coordinator.round_order import RoundOrder
-from server.link import Line, ServerTask
+from server.link import Addressee, Line, ServerTask
 from server.report import write_report
 from server.rounds import Asker, EventLog, RoundLoop, RunContext, RunDirectory, prepare_run
 
 REPORT_EVERY_S = 60.0
-REPLY_OVERHEAD_BYTES = 1024 * 1024
 
 
 def run_rounds(order: RoundOrder) -> None:
@@ -39,25 +41,28 @@ def run_rounds(order: RoundOrder) -> None:
         secret,
         run_id=order.flower_run,
         stop=stop.is_set,
-        max_reply_bytes=_largest_reply_bytes(study),
+        largest=largest_reply(study),
     ) as grid:
+        events = EventLog(directory.events)
+        line = Line(grid, _addressees(order), SigningKey(signing_key(order.signing)))
         context = RunContext(
             study=study,
             run=record.run,
             admitted={site.name: site for site in order.sites},
             directory=directory,
-            asker=Asker(Line(grid, order.nodes), stop.is_set),
-            events=EventLog(directory.events),
+            asker=Asker(line, stop.is_set, lambda site, detail: events.say("problem", site=site, detail=detail)),
+            events=events,
         )
         report = LiveReport(context)
         RoundLoop(context, record, wait_for_sites_s=order.wait_for_sites_s, on_round=report.refresh).run()
         report.write()
 
 
-def _largest_reply_bytes(study: Study) -> int:
-    """Room for the study's weights, their framing and a header: anything larger is no reply."""
-    weights = sum(manifest.wire_bytes for manifest in train_manifests(study).values())
-    return weights + weights // 8 + REPLY_OVERHEAD_BYTES
+def _addressees(order: RoundOrder) -> dict[str, Addressee]:
+    return {
+        site.name: Addressee(order.nodes[site.name], VerifyingKey(load_public_key(site.public_key, where=site.name)))
+        for site in order.sites
+    }
 
 
 @final

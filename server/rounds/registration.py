@@ -6,7 +6,7 @@ import time
 from typing import final
 
 from common.errors import ExitCode, Refusal
-from common.exchange import Kind, RegisterReply, RegisterRequest, pack
+from common.exchange import RegisterReply, RegisterRequest, pack
 from common.roles import Role
 from server.rounds.asking import POLL_S, content
 from server.rounds.context import RunContext
@@ -69,7 +69,7 @@ class Registration:
         request = RegisterRequest(study_sha256=self._record.study_sha256, run=self._context.run)
         record = pack(request)
         before = len(self._sites)
-        for answer in self._context.asker.ask(dict.fromkeys(names, record), Kind.REGISTER, REGISTER_TIMEOUT_S):
+        for answer in self._context.asker.ask(names, request, record, REGISTER_TIMEOUT_S):
             try:
                 admitted = self._context.admitted[answer.site]
                 self._admit(answer.site, read_register(content(answer), request, admitted.role))

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from flwr.app import Message, RecordDict
+from flwr.app import Message
 from flwr.supercore.task_identity import TaskIdentity
+
+from common.exchange import TrainRequest, pack
+from tests.letters import KEYS, signed_request
 
 
 @pytest.fixture
@@ -19,4 +22,5 @@ def flower_task() -> Iterator[None]:
 
 @pytest.fixture
 def train_message(flower_task: None) -> Message:
-    return Message(RecordDict(), 7, "train")
+    request = TrainRequest(study_sha256="5" * 64, run="r", round=1)
+    return signed_request(request, pack(request), KEYS["north"])

@@ -27,8 +27,9 @@ from common.exchange import (
 from common.roles import Role
 from common.study import Study
 from server.consortium import AdmittedSite
-from server.link import InProcessGrid, Line
+from server.link import InProcessGrid
 from server.rounds import Asker, EventLog, RoundLoop, RunContext, RunDirectory, prepare_run
+from tests.letters import KEYS, SignedSite, line_of
 
 CASES = {"east": 2, "north": 3, "south": 5, "west": 0}
 LOSSES = TrainLosses(generator=1.0, reconstruction=0.5, reprojection=0.2, adversarial=0.1, discriminator=0.3)
@@ -119,9 +120,12 @@ class Bench:
     wait_for_sites_s: float = 10.0
     on_round: Callable[[], None] = lambda: None
 
+    def signed(self, name: str) -> SignedSite:
+        return SignedSite(self.sites[name].answer, KEYS[name])
+
     def run(self) -> RunDirectory:
         nodes = {name: number for number, name in enumerate(sorted(self.sites), start=101)}
-        grid = InProcessGrid({nodes[name]: site.answer for name, site in self.sites.items()})
+        grid = InProcessGrid({nodes[name]: self.signed(name).answer for name in self.sites})
         directory = RunDirectory(self.path)
         record = prepare_run(self.study, directory)
         context = RunContext(
@@ -129,7 +133,7 @@ class Bench:
             run=record.run,
             admitted=self.admitted,
             directory=directory,
-            asker=Asker(Line(grid, nodes), lambda: self.stop),
+            asker=Asker(line_of(grid, nodes, KEYS), lambda: self.stop),
             events=EventLog(directory.events),
             reask_wait_s=0.01,
         )
