@@ -161,7 +161,7 @@ def consortium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Consortium]
     certificates = make_certificates(folder / "certificates", ["localhost"])
     with (
         SuperLink(folder / "superlink", certificates, free_port()) as superlink,
-        Control(superlink.address, superlink.ca_certificate) as control,
+        Control(superlink.address, superlink.ca_certificate, superlink.secret) as control,
     ):
         yield Consortium(folder, superlink, control)
         group, started = superlink.pid, time.monotonic()

@@ -45,7 +45,16 @@ from flwr.supercore.runtime_version_compatibility import RuntimeVersionMetadata
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
-from client.link.calls import Attempt, Calls, Coordinator, KeyUnknown, LinkEvent, LinkEventKind, PreconditionFailed
+from client.link.calls import (
+    Attempt,
+    Calls,
+    Coordinator,
+    KeyInUse,
+    KeyUnknown,
+    LinkEvent,
+    LinkEventKind,
+    PreconditionFailed,
+)
 from common.errors import ExitCode, Refusal
 from common.files import write_atomic
 from common.trust import load_private_key
@@ -58,6 +67,7 @@ CALL_TIMEOUT_S = 60.0
 UPLOAD_WAIT_S = 300.0
 PULSE_END_S = 0.5
 GOODBYE_S = 0.9
+_ONE_AT_A_TIME = "stop the other one, on this computer or another; each computer needs a key of its own"
 
 
 class Rejoin(Exception):
@@ -113,11 +123,12 @@ class Session:
             # After a kill the coordinator still counts the node as online, and would not activate it twice.
             if known is not None and not self._deactivate(known):
                 known = None
-            if self._activate():
+            why, mend = self._activate()
+            if not why:
                 return
             if time.monotonic() >= give_up:
-                raise self._calls.refused("the coordinator does not know this site's key")
-            self.tell(LinkEventKind.WAITING, "the coordinator does not know this site's key yet")
+                raise self._calls.refused(why, mend)
+            self.tell(LinkEventKind.WAITING, why)
             self.pause(min(2.0, self._coordinator.admission_patience_s))
 
     def receive(self) -> tuple[Message, ObjectTree] | None:
@@ -225,20 +236,23 @@ class Session:
 
         return put
 
-    def _activate(self) -> bool:
+    def _activate(self) -> tuple[str, str]:
+        """Come online; why the coordinator does not let this site, and how to mend it, or nothing."""
         request = ActivateNodeRequest(
             public_key=public_key_to_bytes(self._key.public_key()), heartbeat_interval=ONLINE_FOR_S
         )
         try:
             response = self._calls.make(lambda: self._client.ActivateNode(request))
         except PreconditionFailed:
-            return False
+            return "the coordinator does not know this site's key", ""
+        except KeyInUse:
+            return "another process is connected with this site's key", _ONE_AT_A_TIME
         except KeyUnknown as error:
             raise self._calls.refused("the coordinator does not accept this site's signature") from error
         write_atomic(self._state, f"{response.node_id}\n".encode())
         self._node, self._online = Node(node_id=response.node_id), True
         self.tell(LinkEventKind.CONNECTED, self._coordinator.address)
-        return True
+        return "", ""
 
     def _deactivate(self, node: Node) -> bool:
         """Take the node offline; whether the coordinator knows it as this key's."""

@@ -15,12 +15,12 @@ import torch
 from common.console import stop_on_signals
 from common.errors import ExitCode, Refusal
 from common.exchange import largest_reply
-from common.signatures import SigningKey, VerifyingKey
+from common.signatures import SigningKey
 from common.study import Study
-from common.trust import load_public_key
 from server.consortium import signing_key
+from server.coordinator.roster import Roster
 from server.coordinator.round_order import RoundOrder
-from server.link import Addressee, Line, ServerTask
+from server.link import Control, Line, ServerTask
 from server.report import write_report
 from server.rounds import Asker, EventLog, RoundLoop, RunContext, RunDirectory, prepare_run
 
@@ -35,34 +35,31 @@ def run_rounds(order: RoundOrder) -> None:
     directory = RunDirectory(order.run)
     record = prepare_run(study, directory)
     secret = bytes.fromhex(order.secret)
-    with ServerTask(
-        order.address,
-        order.ca_certificate.encode(),
-        secret,
-        run_id=order.flower_run,
-        stop=stop.is_set,
-        largest=largest_reply(study),
-    ) as grid:
-        events = EventLog(directory.events)
-        line = Line(grid, _addressees(order), SigningKey(signing_key(order.signing)))
+    events = EventLog(directory.events)
+
+    def tell(site: str, detail: str) -> None:
+        events.say("problem", site=site, detail=detail)
+
+    certificate = order.ca_certificate.encode()
+    task = ServerTask(
+        order.address, certificate, secret, run_id=order.flower_run, stop=stop.is_set, largest=largest_reply(study)
+    )
+    with Control(order.address, certificate, secret) as control, task as grid:
+        roster = Roster(order.admissions, control, tell)
+        line = Line(grid, roster.addressees, SigningKey(signing_key(order.signing)))
+        roster.readdress = line.readdress
         context = RunContext(
             study=study,
             run=record.run,
-            admitted={site.name: site for site in order.sites},
+            admitted=roster.sites,
             directory=directory,
-            asker=Asker(line, stop.is_set, lambda site, detail: events.say("problem", site=site, detail=detail)),
+            asker=Asker(line, stop.is_set, tell),
             events=events,
+            refresh=roster.refresh,
         )
         report = LiveReport(context)
         RoundLoop(context, record, wait_for_sites_s=order.wait_for_sites_s, on_round=report.refresh).run()
         report.write()
-
-
-def _addressees(order: RoundOrder) -> dict[str, Addressee]:
-    return {
-        site.name: Addressee(order.nodes[site.name], VerifyingKey(load_public_key(site.public_key, where=site.name)))
-        for site in order.sites
-    }
 
 
 @final

@@ -67,6 +67,7 @@ class RoundGrid(HttpGrid):
     Args:
         address: ``host:port`` of the SuperLink.
         ca_certificate: PEM that verifies it.
+        secret: of the SuperLink.
         token: of the acquired task.
         stop: ends retries once it is true.
         largest: a larger reply is dropped and becomes an error.
@@ -76,6 +77,7 @@ class RoundGrid(HttpGrid):
         self,
         address: str,
         ca_certificate: bytes,
+        secret: bytes,
         token: str,
         *,
         stop: Callable[[], bool] = never,
@@ -83,6 +85,7 @@ class RoundGrid(HttpGrid):
     ) -> None:
         super().__init__(address, insecure=False, root_certificates=ca_certificate, token=token)
         self._ca_certificate = ca_certificate
+        self._secret = secret
         self._away = set(AWAY)
         self._retry_invoker = retries(stop, self._away)
         self._largest = largest
@@ -92,7 +95,7 @@ class RoundGrid(HttpGrid):
     def _connect(self) -> None:
         super()._connect()
         if self._client is not None:
-            connect_directly(self._client, self._ca_certificate)
+            connect_directly(self._client, self._ca_certificate, self._secret)
 
     def end(self, failure: str) -> None:
         """End the run, completed or failed, and close the connection; raises nothing if the SuperLink has gone."""

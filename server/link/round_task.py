@@ -120,6 +120,7 @@ class ServerTask:
         return RoundGrid(
             self._address,
             self._ca_certificate,
+            self._secret,
             token,
             stop=self._stop,
             largest=self._largest,
@@ -135,7 +136,7 @@ class ServerTask:
             interceptors=[RuntimeVersionHttpInterceptor(component_name=component), *interceptors],
             retry_invoker=retry,
         )
-        connect_directly(client, self._ca_certificate)
+        connect_directly(client, self._ca_certificate, self._secret)
         return client
 
     def _beat(self, token: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -32,6 +33,7 @@ class Intruder:
 
     coordinator: Coordinator
     node: Node = field(default_factory=Node)
+    requests: list[tuple[str, ObjectTree] | None] = field(default_factory=list)
 
     def __enter__(self) -> Self:
         key = load_private_key(self.coordinator.private_key, where="intruder")
@@ -42,7 +44,9 @@ class Intruder:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.client.DeactivateNode(DeactivateNodeRequest(node_id=self.node.node_id))
+        # A machine under load may have counted it as offline already.
+        with suppress(httpx.HTTPStatusError):
+            self.client.DeactivateNode(DeactivateNodeRequest(node_id=self.node.node_id))
         self.client.close()
 
     def message(self, record: RecordDict, run_id: int, *, source: int, target: int, answers: str, kind: str) -> Message:
@@ -55,7 +59,8 @@ class Intruder:
             reply_to_message_id=answers,
             group_id="",
             created_at=now().timestamp(),
-            ttl=60.0,
+            # Flower refuses a reply that outlives its request.
+            ttl=20.0,
             message_type=kind,
         )
         message = make_message(metadata=metadata, content=record)
@@ -65,6 +70,12 @@ class Intruder:
     def instruction(self, record: RecordDict, run_id: int, target: int, kind: str = "train") -> Message:
         """What looks as if the coordinator asked another site."""
         return self.message(record, run_id, source=SUPERLINK_NODE_ID, target=target, answers="", kind=kind)
+
+    def reply(self, record: RecordDict, run_id: int, request_id: str) -> Message:
+        """What looks like this site's own answer, but for its signature."""
+        return self.message(
+            record, run_id, source=self.node.node_id, target=SUPERLINK_NODE_ID, answers=request_id, kind="query"
+        )
 
     def pull(self) -> tuple[str, ObjectTree] | None:
         """Id and tree of the next request to this site itself."""

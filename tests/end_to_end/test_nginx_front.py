@@ -109,7 +109,7 @@ def test_a_site_works_through_the_front(front: Front) -> None:
 
     signed = SignedSite(lambda message: Message(message.content, reply_to=message), key_of(private))
 
-    with Control(link.address, link.ca_certificate) as control:
+    with Control(link.address, link.ca_certificate, link.secret) as control:
         nodes = {"north": control.register_site(public, "north")}
         run_id = control.start_run()
     site = threading.Thread(

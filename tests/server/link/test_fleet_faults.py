@@ -259,7 +259,7 @@ def test_abandoned_runs_are_ended_by_the_next_one(consortium) -> None:
 def test_a_proxy_in_the_environment_is_not_used_for_the_superlink(consortium, monkeypatch: pytest.MonkeyPatch) -> None:
     link = consortium.superlink
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
-    with Control(link.address, link.ca_certificate) as control:
+    with Control(link.address, link.ca_certificate, link.secret) as control:
         run_id = control.start_run()
     with ServerTask(link.address, link.ca_certificate, link.secret, run_id=run_id) as grid:
         assert list(grid.get_nodes()) == []
