@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import final
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from common.errors import ExitCode, Refusal
+from common.trust import MAX_KEY_BYTES
 
 _HASH = ec.ECDSA(hashes.SHA384())
 
@@ -76,6 +79,23 @@ class SigningKey:
         if isinstance(self.private, Ed25519PrivateKey):
             return self.private.sign(text)
         return self.private.sign(text, _HASH)
+
+
+def verifying_key(openssh_line: str, *, where: str) -> VerifyingKey:
+    """A public key of either kind from its OpenSSH line.
+
+    Raises:
+        Refusal: ``SETTINGS_INVALID`` if it is neither Ed25519 nor EC P-384.
+    """
+    mend = "copy the one line that starts with ssh-ed25519 or ecdsa-sha2-nistp384"
+    try:
+        key = serialization.load_ssh_public_key(openssh_line[:MAX_KEY_BYTES].encode())
+    except (ValueError, TypeError, NotImplementedError, UnsupportedAlgorithm) as error:
+        raise Refusal(ExitCode.SETTINGS_INVALID, "not an OpenSSH public key", where=where, mend=mend) from error
+    is_site = isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP384R1)
+    if isinstance(key, Ed25519PublicKey) or (is_site and isinstance(key, ec.EllipticCurvePublicKey)):
+        return VerifyingKey(key)
+    raise Refusal(ExitCode.SETTINGS_INVALID, "neither Ed25519 nor EC P-384", where=where, mend=mend)
 
 
 def _text(purpose: Purpose, message: bytes) -> bytes:

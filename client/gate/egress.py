@@ -15,9 +15,12 @@ from typing import final
 from flwr.app import ArrayRecord, ConfigRecord, Error, Message, RecordDict
 
 from client.gate.desk import Desk, refused_letter
-from client.gate.ledger import Ledger, SentRecord
+from client.gate.ledger import Ledger
+from client.gate.ledger_entry import SentRecord
+from client.gate.ledger_export import remember_keys
 from common.errors import ExitCode, Refusal
 from common.exchange import (
+    WEIGHT_RECORDS,
     EvaluateReply,
     Kind,
     Manifest,
@@ -34,6 +37,8 @@ from common.exchange import (
 )
 from common.study import Study
 
+HEADER = "header"
+MAX_RECORDED = 4096
 ERROR_CODE = 200
 """Flower error code of every refusal of this software; the reason is a ``RefusalCode`` and nothing else."""
 
@@ -58,7 +63,8 @@ class Gate:
     def __init__(self, ledger: Ledger, desk: Desk) -> None:
         self._ledger = ledger
         self._desk = desk
-        self._nonces: set[str] = set()
+        ledger.sign_with(desk.key)
+        remember_keys(ledger, desk.key.verifying, desk.coordinator)
 
     def admit(self, head: Message, content: str) -> None:
         """Let a request in, by its head and the id of the record that it announces.
@@ -69,20 +75,34 @@ class Gate:
         envelope = self._desk.opened(head)
         if envelope.content != content:
             raise refused_letter("another record than was signed")
-        if envelope.nonce in self._nonces:
+        if self._ledger.knows_request(envelope.nonce):
             raise refused_letter("this very request came before")
 
     def receive(self, message: Message) -> RequestEnvelope:
-        """Open a request that was fetched; afterwards the message holds what the coordinator packed.
+        """Open and record a request that was fetched; afterwards the message holds what the coordinator packed.
 
         Raises:
             Refusal: ``EXCHANGE_INVALID`` as :meth:`admit` does, and if the record is another or has no salt.
         """
         self.admit(message, message.content.object_id)
         envelope = self._desk.opened(message)
-        self._nonces.add(envelope.nonce)
-        message.content = unsalted(message.content)
+        record = unsalted(message.content)
+        content = record.get("header")
+        self._ledger.append(
+            "request",
+            kind=envelope.kind.value,
+            message=_id(message),
+            header=str(content.get("json", ""))[:MAX_RECORDED] if isinstance(content, ConfigRecord) else "",
+            records=tuple(_sent(name, record) for name in sorted(record) if name in (HEADER, *WEIGHT_RECORDS)),
+            content=envelope.content,
+            envelope=message.metadata.group_id,
+        )
+        message.content = record
         return envelope
+
+    def is_contradicted(self, request: RequestEnvelope) -> bool:
+        """Whether the coordinator has seen an entry of this site's ledger that is not there any more."""
+        return request.witnessed is not None and not self._ledger.holds(request.witnessed)
 
     def is_shared(self, request: RequestEnvelope) -> bool:
         """Whether a request shows that another computer answers with this site's key."""
@@ -109,8 +129,16 @@ class Gate:
         _check(record, reply, manifests, study)
         header = str(_header(record)["json"])
         sent = tuple(_sent(name, record) for name in sorted(record))
-        self._ledger.append("reply", kind=reply.kind.value, message=_id(in_reply_to), header=header, records=sent)
-        return self._sealed(salted(record), in_reply_to)
+        travelling = salted(record)
+        self._ledger.append(
+            "reply",
+            kind=reply.kind.value,
+            message=_id(in_reply_to),
+            header=header,
+            records=sent,
+            content=travelling.object_id,
+        )
+        return self._sealed(travelling, in_reply_to)
 
     def refuse(self, code: RefusalCode, *, in_reply_to: Message) -> Released:
         """Record and release an error reply that carries the code alone."""

@@ -88,6 +88,8 @@ class SiteApp:
         envelope = self._gate.receive(message)
         if self._gate.is_shared(envelope):
             log.error("another computer answers with this site's key: stop one of them, or make a key for each")
+        if self._gate.is_contradicted(envelope):
+            log.error("the coordinator has seen entries of this ledger that are gone: tell your security officer")
         kind = envelope.kind
         request = read_request(message.content, kind)
         _check_signed(envelope, request)

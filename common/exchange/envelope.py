@@ -109,14 +109,23 @@ def sealed(envelope: RequestEnvelope | ReplyEnvelope, key: SigningKey) -> str:
     return f"{base64.b64encode(body).decode('ascii')}.{base64.b64encode(signature).decode('ascii')}"
 
 
-def opened_request(text: str, coordinator: VerifyingKey, receiver: str) -> RequestEnvelope:
-    """The request in a sealed text that the coordinator signed for this receiver.
+def nonce_of(text: str) -> str:
+    """The nonce in a sealed request that was verified before, or nothing."""
+    try:
+        document = json.loads(base64.b64decode(text.partition(".")[0]))
+    except ValueError:
+        return ""
+    return str(document.get("nonce", "")) if isinstance(document, dict) else ""
+
+
+def opened_request(text: str, coordinator: VerifyingKey, receiver: str | None = None) -> RequestEnvelope:
+    """The request in a sealed text that the coordinator signed for this receiver, or for whomever.
 
     Raises:
         Refusal: ``EXCHANGE_INVALID`` if it is not signed by this key, not well formed, or for another site.
     """
     envelope = _opened(text, coordinator, RequestEnvelope)
-    if (envelope.sender, envelope.receiver) != (coordinator.sha256, receiver):
+    if (envelope.sender, envelope.receiver) != (coordinator.sha256, receiver or envelope.receiver):
         raise _unsigned("request is signed for another site")
     return envelope
 

@@ -63,7 +63,7 @@ def release_key(openssh_line: bytes, *, where: str) -> ReleaseKey:
         if len(openssh_line) > MAX_KEY_BYTES:
             raise ValueError("too large for a key")
         key = serialization.load_ssh_public_key(openssh_line.strip())
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except (ValueError, TypeError, NotImplementedError, UnsupportedAlgorithm) as error:
         raise Refusal(ExitCode.SETTINGS_INVALID, "not an OpenSSH public key", where=where, mend=_MEND) from error
     if not isinstance(key, Ed25519PublicKey):
         raise Refusal(ExitCode.SETTINGS_INVALID, "not an Ed25519 public key", where=where, mend=_MEND)

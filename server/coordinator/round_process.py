@@ -46,7 +46,12 @@ def run_rounds(order: RoundOrder) -> None:
     )
     with Control(order.address, certificate, secret) as control, task as grid:
         roster = Roster(order.admissions, control, tell)
-        line = Line(grid, roster.addressees, SigningKey(signing_key(order.signing)))
+        line = Line(
+            grid,
+            roster.addressees,
+            SigningKey(signing_key(order.signing)),
+            memory=order.signing / "ledger-heads.json",
+        )
         roster.readdress = line.readdress
         context = RunContext(
             study=study,

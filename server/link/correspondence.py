@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import final
 
 from flwr.app import Message, RecordDict
+from pydantic import TypeAdapter, ValidationError
 
-from common.errors import Refusal
+from common.errors import ExitCode, Refusal
 from common.exchange import (
     LedgerHead,
     ReplyEnvelope,
@@ -23,12 +25,14 @@ from common.exchange import (
     opened_reply,
     sealed,
 )
+from common.files import write_atomic
 from common.signatures import SigningKey
 from server.link.inspection import Addressee
 
 log = logging.getLogger("tomoray.coordinator")
 
 REMEMBERED_PROCESSES = 16
+_HEADS = TypeAdapter(dict[str, LedgerHead])
 
 
 @dataclass
@@ -46,13 +50,18 @@ class Correspondence:
     Args:
         key: the coordinator's.
         sites: whom it writes to, by name.
+        memory: file that keeps what ledgers said, so that a restart forgets none.
+
+    Raises:
+        Refusal: ``SETTINGS_INVALID`` if that file is damaged.
     """
 
-    def __init__(self, key: SigningKey, sites: Mapping[str, Addressee]) -> None:
+    def __init__(self, key: SigningKey, sites: Mapping[str, Addressee], memory: Path | None = None) -> None:
         self._key = key
+        self._memory = memory
         self._sender = key.verifying.sha256
         self.sites = dict(sites)
-        self._seen: dict[str, _Seen] = {}
+        self._seen = {key_sha256: _Seen(head) for key_sha256, head in _remembered(memory).items()}
         self._asked: dict[str, tuple[RequestEnvelope, Addressee]] = {}
         self._unsigned: set[str] = set()
 
@@ -114,15 +123,32 @@ class Correspondence:
             return None
         return self._opened(reply.metadata.reply_to_message_id, reply.metadata.group_id)
 
-    def note(self, signed: ReplyEnvelope) -> bool:
-        """Remember a reply; whether it shows that two processes answer with one key in turns."""
+    def note(self, signed: ReplyEnvelope) -> tuple[str, ...]:
+        """Remember a reply; what a person should know of it."""
         seen = self._seen.setdefault(signed.request.receiver, _Seen())
-        seen.ledger = signed.ledger
-        earlier = seen.processes[:-1]
+        remarks = []
+        if signed.process in seen.processes[:-1]:
+            remarks.append("two computers answer with this site's key: one of them must stop")
+        elif seen.ledger is not None and signed.ledger.sequence <= seen.ledger.sequence:
+            remarks.append(f"this site's ledger has lost entries: it ended at {seen.ledger.sequence} before")
         if not seen.processes or seen.processes[-1] != signed.process:
             seen.processes = [*seen.processes[-REMEMBERED_PROCESSES:], signed.process]
-        return signed.process in earlier
+        seen.ledger = signed.ledger
+        if self._memory is not None:
+            heads = {key: kept.ledger for key, kept in self._seen.items() if kept.ledger is not None}
+            write_atomic(self._memory, _HEADS.dump_json(heads))
+        return tuple(remarks)
 
     def _opened(self, message_id: str, text: str) -> ReplyEnvelope | None:
         asked = self._asked.get(message_id)
         return None if asked is None else opened_reply(text, asked[1].key, asked[0])
+
+
+def _remembered(memory: Path | None) -> dict[str, LedgerHead]:
+    if memory is None or not memory.exists():
+        return {}
+    try:
+        return _HEADS.validate_json(memory.read_bytes())
+    except ValidationError as error:
+        mend = "move it aside: the ledgers of the sites are then witnessed from now on"
+        raise Refusal(ExitCode.SETTINGS_INVALID, "damaged file", where=str(memory), mend=mend) from error

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import final
 
 from flwr.app import Message, RecordDict
@@ -50,14 +51,14 @@ class Answer:
         record: the reply, not yet checked; None exactly where ``error`` is set.
         error: why there is none.
         refusal: why the site refused, where it did.
-        key_shared: another process answered with the same key in between: two machines hold it.
+        remarks: what a person should know of the site, e.g. that two computers hold its key.
     """
 
     site: str
     record: RecordDict | None
     error: AnswerError | None = None
     refusal: RefusalCode | None = None
-    key_shared: bool = False
+    remarks: tuple[str, ...] = ()
 
 
 @final
@@ -72,6 +73,7 @@ class Line:
         sites: node and key by site name.
         key: the coordinator's, which signs requests.
         reconnect_s: how long a site that was asked may be offline before its answer counts as ``DISCONNECTED``.
+        memory: file that keeps what the sites' ledgers said.
     """
 
     def __init__(
@@ -81,9 +83,10 @@ class Line:
         key: SigningKey,
         *,
         reconnect_s: float = RECONNECT_S,
+        memory: Path | None = None,
     ) -> None:
         self._grid = grid
-        self._letters = Correspondence(key, sites)
+        self._letters = Correspondence(key, sites, memory)
         self._reconnect_s = reconnect_s
         grid.inspect = self._letters.inspect
 
@@ -249,13 +252,13 @@ class _Talk:
         signed = self._letters.signed(reply)
         if signed is None:
             return Answer(self._site, None, AnswerError.REFUSED_BY_SITE, RefusalCode.INTERNAL)
-        shared = self._letters.note(signed)
+        remarks = self._letters.note(signed)
         if signed.refusal is not None:
-            return Answer(self._site, None, AnswerError.REFUSED_BY_SITE, signed.refusal, shared)
+            return Answer(self._site, None, AnswerError.REFUSED_BY_SITE, signed.refusal, remarks)
         try:
-            return Answer(self._site, unsalted(reply.content), key_shared=shared)
+            return Answer(self._site, unsalted(reply.content), remarks=remarks)
         except Refusal:
-            return Answer(self._site, None, AnswerError.REFUSED_BY_SITE, RefusalCode.INTERNAL, shared)
+            return Answer(self._site, None, AnswerError.REFUSED_BY_SITE, RefusalCode.INTERNAL, remarks)
 
 
 def _made_by_superlink(reply: Message) -> bool:

@@ -57,8 +57,8 @@ class Asker:
         present = {site: record for site in asked if site in online}
         self._sent_bytes += array_bytes(record) * len(present)
         for answer in self.line.ask(present, about, timeout_s, self._stop):
-            if answer.key_shared:
-                self._tell(answer.site, "two computers answer with this site's key: one of them must stop")
+            for remark in answer.remarks:
+                self._tell(answer.site, remark)
             self._received_bytes += array_bytes(answer.record) if answer.record is not None else 0
             yield answer
         self.check_stop()

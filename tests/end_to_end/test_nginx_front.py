@@ -20,6 +20,7 @@ from client.link.fleet import serve
 from common.trust import BUNDLE_SHA256, new_site_key
 from server.consortium import make_certificates, tls_context
 from server.link import Control, ServerTask, SuperLink
+from server.link.fleet_door import DOOR_HEADER, door_key
 from tests import absences
 from tests.letters import ABOUT, SignedSite, key_of, line_of
 
@@ -175,7 +176,9 @@ def test_nothing_else_of_the_superlink_is_reachable(front: Front, path: str) -> 
 
 def test_what_is_forbidden_at_the_front_exists_behind_it(front: Front) -> None:
     # So that the test above does not pass because of a path that nobody serves.
-    with httpx.Client(verify=tls_context(front.superlink.ca_certificate), trust_env=False) as client:
+    headers = {DOOR_HEADER: door_key(front.superlink.secret)}
+    context = tls_context(front.superlink.ca_certificate)
+    with httpx.Client(verify=context, trust_env=False, headers=headers) as client:
         for path in ("/v1/control/list-nodes", "/docs", "/openapi.json", "/health"):
             url = f"https://{front.superlink.address}{path}"
             assert (client.post(url) if "v1" in path else client.get(url)).status_code != 404

@@ -208,7 +208,12 @@ def test_every_answer_is_in_the_ledger(site, study: Study, tmp_path: Path) -> No
     app = site(Role.TRAIN)
     for message in (_train(study), _train(study, study_sha256="0" * 64)):
         app.answer(message)
-    assert [entry.event for entry in Ledger(tmp_path / "ledger").entries()] == ["reply", "refusal"]
+    assert [entry.event for entry in Ledger(tmp_path / "ledger").entries()] == [
+        "request",
+        "reply",
+        "request",
+        "refusal",
+    ]
 
 
 @pytest.mark.usefixtures("flower_task")
