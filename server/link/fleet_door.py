@@ -49,7 +49,6 @@ BYTES_OF_A_NAME = 160
 CALLS_A_SECOND = 100.0
 CALLS_AT_ONCE = 400.0
 SIMULTANEOUS_CALLS = 16
-UPLOADS_OF_A_SITE = 2
 LONGEST_HEARTBEAT_S = 60.0
 
 OK, BAD, NOT_FOUND, CONFLICT, TOO_LARGE, BUSY = 0, 400, 404, 409, 413, 503
@@ -94,6 +93,7 @@ class _Upload:
     session: str
     names: frozenset[str]
     left_bytes: int
+    counted: set[str] = field(default_factory=set)
 
 
 @dataclass
@@ -103,7 +103,7 @@ class _Caller:
     allowance: float = CALLS_AT_ONCE
     seen_at: float = field(default_factory=lambda: time.monotonic())
     under_way: int = 0
-    uploads: list[_Upload] = field(default_factory=list)
+    upload: _Upload | None = None
 
 
 @final
@@ -156,7 +156,7 @@ class FleetRules:
         return OK
 
     def announced(self, node: int, call: PushMessagesRequest, answer: PushMessagesResponse, state: Any) -> None:  # noqa: ANN401
-        """Flower took an announcement: count its upload, and drop what this site uploaded before the last one."""
+        """Flower took an announcement: count its upload, and drop what this site uploaded before."""
         root = call.messages_list[0].metadata.message_id
         if root not in answer.objects_to_push:
             return
@@ -164,20 +164,22 @@ class FleetRules:
         upload = _Upload(root, answer.session_id, names, self._largest_bytes)
         with self._lock:
             caller = self._callers[node]
-            dropped = caller.uploads[: 1 - UPLOADS_OF_A_SITE]
-            caller.uploads = [*caller.uploads[1 - UPLOADS_OF_A_SITE :], upload]
-        for old in dropped:
+            old, caller.upload = caller.upload, upload
+        if old is not None and old.root != root:
             state.object_store.delete(old.root)
             state._on_push_session_expired({old.root})
 
     def _takes(self, node: int, call: PushObjectRequest) -> bool:
         size = len(call.object_content)
         with self._lock:
-            for upload in self._callers[node].uploads:
-                if upload.session == call.session_id and call.object_id in upload.names and size <= upload.left_bytes:
-                    upload.left_bytes -= size
-                    return True
-        return False
+            upload = self._callers[node].upload
+            if upload is None or upload.session != call.session_id or call.object_id not in upload.names:
+                return False
+            # A call whose response was lost is repeated, and Flower stores each object once.
+            if call.object_id not in upload.counted:
+                upload.counted.add(call.object_id)
+                upload.left_bytes -= size
+            return upload.left_bytes >= 0
 
     def _announced(self, node: int, call: PushMessagesRequest, state: Any) -> int | Protobuf:  # noqa: ANN401
         if len(call.messages_list) != 1 or len(call.message_object_trees) != 1:
@@ -203,7 +205,8 @@ class FleetRules:
 
     def _is_repeated(self, node: int, root: str) -> bool:
         with self._lock:
-            return any(upload.root == root for upload in self._callers[node].uploads)
+            upload = self._callers[node].upload
+            return upload is not None and upload.root == root
 
 
 @final
