@@ -10,7 +10,7 @@ import typer
 from common.console import run_command
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-ledger_app = typer.Typer(no_args_is_help=True, help="What left this site.")
+ledger_app = typer.Typer(no_args_is_help=True, help="What came to this site and what left it.")
 app.add_typer(ledger_app, name="ledger")
 release_app = typer.Typer(no_args_is_help=True, help="Networks that the coordinator released.")
 app.add_typer(release_app, name="release")
@@ -139,16 +139,26 @@ def synthesize_cohort(
 
 
 @ledger_app.command("verify")
-def ledger_verify(state: State) -> None:
-    """Verify the chain of everything that left."""
+def ledger_verify(
+    place: Annotated[Path, typer.Argument(help="The site's state folder, or an exported ledger.")],
+) -> None:
+    """Verify chain, signatures and the coordinator's countersignatures. An exported ledger needs no site."""
     from client.commands import ledger as command
 
-    command.verify(state)
+    command.verify(place)
+
+
+@ledger_app.command("export")
+def ledger_export(state: State, file: Annotated[Path, typer.Argument(help="File to write.")]) -> None:
+    """Write the ledger as one file for an auditor, who verifies it with 'tomoray-site ledger verify FILE'."""
+    from client.commands import ledger as command
+
+    command.write_export(state, file)
 
 
 @ledger_app.command("show")
 def ledger_show(state: State) -> None:
-    """One line for each departure: when, what, how many bytes."""
+    """One line for each arrival and departure: when, what, how many bytes."""
     from client.commands import ledger as command
 
     command.show(state)

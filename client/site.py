@@ -10,7 +10,7 @@ from typing import final
 import torch
 
 from client.cohort import Cohort, CohortProgress, build_cohort
-from client.gate import Approvals, Gate, Ledger
+from client.gate import Approvals, Desk, Gate, Ledger
 from client.learning import require_even_shares
 from client.link import Coordinator, LinkEvent, SiteApp, StudyWork, Workbench, serve, works_by_study
 from client.pacs import PacsProgress
@@ -21,9 +21,11 @@ from common.exchange import RefusalCode
 from common.files import make_folder
 from common.processes import return_freed_blocks, sole_process
 from common.progress import Phase, ProgressFile, SiteProgress
+from common.release import pinned_key
 from common.roles import Role
+from common.signatures import SigningKey
 from common.study import Study
-from common.trust import BUNDLE_SHA256
+from common.trust import BUNDLE_SHA256, load_private_key
 
 log = logging.getLogger("tomoray.site")
 
@@ -50,10 +52,11 @@ class Site:
         """
         settings = self._settings
         coordinator = self._coordinator()
+        desk = self._desk(coordinator)
         approvals = Approvals.of(settings.studies)
         torch.set_num_threads(settings.threads)
         with sole_process(settings.state / "lock"):
-            gate = Gate(Ledger(settings.state / "ledger"))
+            gate = Gate(Ledger(settings.state / "ledger"), desk)
             self._archive = archive_folder(settings, self._on_pacs)
             works = self._works(approvals)
             # Training needs it; building cohorts, with many large arrays for a moment each, is faster without.
@@ -64,6 +67,7 @@ class Site:
                 serve(
                     coordinator,
                     app.answer,
+                    admit=gate.admit,
                     refuse_bundle=lambda message: app.refuse(message, RefusalCode.BUNDLE_UNKNOWN),
                     bundle_sha256=BUNDLE_SHA256,
                     stop=self._stop,
@@ -82,6 +86,10 @@ class Site:
             private_key=_read(line.private_key, "make a key with 'tomoray-site init'"),
             state=self._settings.state,
         )
+
+    def _desk(self, coordinator: Coordinator) -> Desk:
+        key = SigningKey(load_private_key(coordinator.private_key, where="site key"))
+        return Desk(key, pinned_key(self._settings.coordinator.release_key))
 
     def _works(self, approvals: Approvals) -> dict[str, StudyWork]:
         """The work of every approved study that has a cohort; without any, the first refusal stands."""

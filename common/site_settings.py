@@ -24,7 +24,8 @@ class CoordinatorLine(SettingsSection):
         address: host and port.
         ca_certificate: the coordinator's certificate authority, PEM.
         private_key: this site's key, made by ``tomoray-site init``; it never leaves the site.
-        release_key: the coordinator's public key for released networks, the line that starts with ``ssh-ed25519``.
+        release_key: the coordinator's public key, the line that starts with ``ssh-ed25519``: it signs every request and
+            released network, and a site without it takes part in nothing.
     """
 
     address: Annotated[str, Field(pattern=r"^[0-9A-Za-z.\[\]:_-]+:[0-9]{1,5}$")]

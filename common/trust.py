@@ -81,7 +81,7 @@ def load_private_key(openssh_pem: bytes, *, where: str) -> ec.EllipticCurvePriva
     mend = "make a new key with tomoray-site, and have the coordinator admit its public half"
     try:
         key = serialization.load_ssh_private_key(_bounded(openssh_pem), password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except (ValueError, TypeError, NotImplementedError, UnsupportedAlgorithm) as error:
         raise _invalid("not an unencrypted OpenSSH private key", where, mend) from error
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP384R1):
         raise _invalid("not an EC P-384 private key", where, mend)
@@ -97,7 +97,7 @@ def load_public_key(openssh_public: bytes, *, where: str) -> ec.EllipticCurvePub
     mend = "copy the one line that starts with ecdsa-sha2-nistp384 from the site"
     try:
         key = serialization.load_ssh_public_key(_bounded(openssh_public).strip())
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except (ValueError, TypeError, NotImplementedError, UnsupportedAlgorithm) as error:
         raise _invalid("not an OpenSSH public key", where, mend) from error
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP384R1):
         raise _invalid("not an EC P-384 public key", where, mend)

@@ -12,8 +12,8 @@ import pytest
 from common.study import Study
 from tests import absences
 
-# Archives of true DICOM, and cases of random blobs: several wings' tests share them.
-pytest_plugins = ["tests.client.archives", "tests.client.tiny_cases"]
+# Archives of true DICOM, cases of random blobs, a real SuperLink: several wings' tests share them.
+pytest_plugins = ["tests.client.archives", "tests.client.tiny_cases", "tests.consortium"]
 
 SMALL = """
 name = "small"

@@ -20,6 +20,8 @@ from common.exchange import (
     Kind,
     RefusalCode,
     RegisterRequest,
+    Request,
+    RequestEnvelope,
     TrainRequest,
     evaluate_manifests,
     read_request,
@@ -83,8 +85,14 @@ class SiteApp:
         return self._gate.refuse(code, in_reply_to=message)
 
     def _answer(self, message: Message) -> Released:
-        kind = _kind(message)
+        envelope = self._gate.receive(message)
+        if self._gate.is_shared(envelope):
+            log.error("another computer answers with this site's key: stop one of them, or make a key for each")
+        if self._gate.is_contradicted(envelope):
+            log.error("the coordinator has seen entries of this ledger that are gone: tell your security officer")
+        kind = envelope.kind
         request = read_request(message.content, kind)
+        _check_signed(envelope, request)
         study = self._approvals.study(request.study_sha256)
         self._check_role(kind)
         work = self._work_for(request.study_sha256)
@@ -107,12 +115,12 @@ class SiteApp:
             raise Refusal(ExitCode.ROLE_REFUSED, "this site is held out", where="train request", mend=mend)
 
 
-def _kind(message: Message) -> Kind:
-    try:
-        return Kind(message.metadata.message_type)
-    except ValueError as error:
+def _check_signed(envelope: RequestEnvelope, request: Request) -> None:
+    """What was signed and what was sent are about the same round."""
+    said = (request.study_sha256, request.run, getattr(request, "round", 0))
+    if said != (envelope.study, envelope.run, envelope.round):
         mend = "check that both sides run the same release"
-        raise Refusal(ExitCode.EXCHANGE_INVALID, "unknown message type", where="message", mend=mend) from error
+        raise Refusal(ExitCode.EXCHANGE_INVALID, "signed for another round", where="request", mend=mend)
 
 
 def works_by_study(works: Mapping[str, StudyWork]) -> Callable[[str], StudyWork]:

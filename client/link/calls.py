@@ -92,6 +92,10 @@ class PreconditionFailed(Exception):
     """The node is not in the state that the call needs, or its key is not admitted."""
 
 
+class KeyInUse(Exception):
+    """Another process is connected with this site's key."""
+
+
 class RunOver(Exception):
     """The run of a message is not running any more."""
 
@@ -150,7 +154,7 @@ class Calls:
 
         Raises:
             Stopped: once ``stop`` is set, even if the coordinator does not answer.
-            RunOver, KeyUnknown, PreconditionFailed: as the coordinator says.
+            RunOver, KeyUnknown, KeyInUse, PreconditionFailed: as the coordinator says.
             Refusal: ``COORDINATOR_UNREACHABLE`` if it is not the coordinator that answers,
                 ``COORDINATOR_REFUSED_SITE`` if the clocks differ too much.
         """
@@ -213,6 +217,8 @@ class Calls:
             raise RunOver
         if status == httpx.codes.PRECONDITION_FAILED:
             raise PreconditionFailed("the coordinator does not count this site as connected")
+        if status == httpx.codes.CONFLICT:
+            raise KeyInUse
         if status not in _AWAY:
             raise self._unreachable(f"something else than the coordinator answers (HTTP {status})")
 

@@ -14,7 +14,8 @@ from flwr.app import Message
 
 from client.gate import Released
 from client.link.calls import Coordinator, KeyUnknown, LinkEvent, LinkEventKind, PreconditionFailed, RunOver, Stopped
-from client.link.session import Rejoin, Session
+from client.link.session import Rejoin, Session, content_id
+from common.errors import Refusal
 from common.files import make_folder
 from common.processes import sole_process
 
@@ -30,6 +31,7 @@ def serve(
     coordinator: Coordinator,
     answer: Callable[[Message], Released],
     *,
+    admit: Callable[[Message, str], None],
     bundle_sha256: str,
     stop: threading.Event,
     on_event: Callable[[LinkEvent], None],
@@ -43,6 +45,8 @@ def serve(
     Args:
         coordinator: where to connect.
         answer: gives the reply to a message; runs in the calling thread. What it raises ends this call.
+        admit: raises Refusal for a request that is not to be read, by its head and the id of its record; such a one is
+            dropped unanswered, and nothing of it is fetched.
         bundle_sha256: of this release; messages of other runs are refused without being fetched.
         stop: ends the call; ``answer`` should look at it too.
         on_event: told what happens, from this thread or a helper of it.
@@ -60,7 +64,7 @@ def serve(
         while True:
             try:
                 session.join()
-                _work(session, answer, bundle_sha256, refuse_bundle)
+                _work(session, answer, admit, bundle_sha256, refuse_bundle)
             except (Rejoin, KeyUnknown, PreconditionFailed) as reason:
                 session.tell(LinkEventKind.DISCONNECTED, str(reason))
                 session.pause(REJOIN_S)
@@ -70,6 +74,7 @@ def serve(
 def _work(
     session: Session,
     answer: Callable[[Message], Released],
+    admit: Callable[[Message, str], None],
     bundle_sha256: str,
     refuse_bundle: Callable[[Message], Released],
 ) -> None:
@@ -83,6 +88,12 @@ def _work(
         with suppress(RunOver):
             head, tree = received
             kind = head.metadata.message_type
+            try:
+                admit(head, content_id(tree))
+            except Refusal as refusal:
+                session.tell(LinkEventKind.REFUSED, f"{kind[:32]}: dropped unread: {refusal.what}")
+                session.confirm(head)
+                continue
             bundle = session.bundle_of(head)
             if bundle == bundle_sha256:
                 message = session.fetch(head, tree)

@@ -8,6 +8,7 @@ upload has to be repeated.
 
 from __future__ import annotations
 
+import hashlib
 import ssl
 import threading
 import time
@@ -17,8 +18,8 @@ from typing import final
 
 import httpx
 from cryptography.hazmat.primitives.asymmetric import ec
-from flwr.app import Message
-from flwr.app.message import remove_content_from_message
+from flwr.app import Message, RecordDict
+from flwr.app.message import make_message, remove_content_from_message
 from flwr.common.serde import message_from_proto, message_to_proto
 from flwr.proto.fleet_pb2 import ActivateNodeRequest, DeactivateNodeRequest, PullMessagesRequest, PushMessagesRequest
 from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatRequest
@@ -44,7 +45,16 @@ from flwr.supercore.runtime_version_compatibility import RuntimeVersionMetadata
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
-from client.link.calls import Attempt, Calls, Coordinator, KeyUnknown, LinkEvent, LinkEventKind, PreconditionFailed
+from client.link.calls import (
+    Attempt,
+    Calls,
+    Coordinator,
+    KeyInUse,
+    KeyUnknown,
+    LinkEvent,
+    LinkEventKind,
+    PreconditionFailed,
+)
 from common.errors import ExitCode, Refusal
 from common.files import write_atomic
 from common.trust import load_private_key
@@ -57,10 +67,16 @@ CALL_TIMEOUT_S = 60.0
 UPLOAD_WAIT_S = 300.0
 PULSE_END_S = 0.5
 GOODBYE_S = 0.9
+_ONE_AT_A_TIME = "stop the other one, on this computer or another; each computer needs a key of its own"
 
 
 class Rejoin(Exception):
     """A message or reply may be lost: joining anew tells the coordinator to ask again."""
+
+
+def content_id(tree: ObjectTree) -> str:
+    """Id of a message's record, its only child; empty where it has none."""
+    return tree.children[0].object_id if len(tree.children) == 1 else ""
 
 
 @final
@@ -107,11 +123,12 @@ class Session:
             # After a kill the coordinator still counts the node as online, and would not activate it twice.
             if known is not None and not self._deactivate(known):
                 known = None
-            if self._activate():
+            why, mend = self._activate()
+            if not why:
                 return
             if time.monotonic() >= give_up:
-                raise self._calls.refused("the coordinator does not know this site's key")
-            self.tell(LinkEventKind.WAITING, "the coordinator does not know this site's key yet")
+                raise self._calls.refused(why, mend)
+            self.tell(LinkEventKind.WAITING, why)
             self.pause(min(2.0, self._coordinator.admission_patience_s))
 
     def receive(self) -> tuple[Message, ObjectTree] | None:
@@ -131,11 +148,11 @@ class Session:
         return str(self._calls.make(lambda: self._client.GetRun(request), of_run=True).run.fab_hash)
 
     def fetch(self, head: Message, tree: ObjectTree) -> Message:
-        """The message with its content."""
-        names = [part.object_id for part in iterate_object_tree(tree)]
+        """The message with its content, every part of which hashes to the name that the head gave it."""
+        names = {part.object_id for part in iterate_object_tree(tree)} - {tree.object_id}
         try:
             contents = pull_objects(
-                names,
+                sorted(names),
                 self._puller(head.metadata.run_id),
                 max_time=UPLOAD_WAIT_S,
                 # The low cap would exhaust any number of tries while a long upload on the other side goes on.
@@ -147,14 +164,13 @@ class Session:
             raise Rejoin("a message did not arrive completely") from error
         self.confirm(head)
         try:
-            message = inflate_object_from_contents(tree.object_id, contents)
+            record = inflate_object_from_contents(content_id(tree), contents)
         except Exception as error:
             # What arrives may break Flower's decoder in any way; the coordinator asks again a few times.
             raise Rejoin(f"a message could not be decoded ({type(error).__name__})") from error
-        if not isinstance(message, Message):
-            raise Rejoin("a message was no message")
-        message.metadata.__dict__["_message_id"] = tree.object_id
-        return message
+        if not isinstance(record, RecordDict):
+            raise Rejoin("a message holds no record")
+        return make_message(metadata=head.metadata, content=record)
 
     def confirm(self, head: Message) -> None:
         """Let the coordinator drop its copy of a message."""
@@ -201,7 +217,9 @@ class Session:
                 raise ObjectPullError(object_id, "the coordinator dropped it")
             if not response.object_available:
                 raise ObjectUnavailableError(object_id)
-            return response.object_content
+            if hashlib.sha256(response.object_content).hexdigest() != object_id:
+                raise ObjectPullError(object_id, "its bytes are not those that were named")
+            return bytes(response.object_content)
 
         return pull
 
@@ -218,20 +236,23 @@ class Session:
 
         return put
 
-    def _activate(self) -> bool:
+    def _activate(self) -> tuple[str, str]:
+        """Come online; why the coordinator does not let this site, and how to mend it, or nothing."""
         request = ActivateNodeRequest(
             public_key=public_key_to_bytes(self._key.public_key()), heartbeat_interval=ONLINE_FOR_S
         )
         try:
             response = self._calls.make(lambda: self._client.ActivateNode(request))
         except PreconditionFailed:
-            return False
+            return "the coordinator does not know this site's key", ""
+        except KeyInUse:
+            return "another process is connected with this site's key", _ONE_AT_A_TIME
         except KeyUnknown as error:
             raise self._calls.refused("the coordinator does not accept this site's signature") from error
         write_atomic(self._state, f"{response.node_id}\n".encode())
         self._node, self._online = Node(node_id=response.node_id), True
         self.tell(LinkEventKind.CONNECTED, self._coordinator.address)
-        return True
+        return "", ""
 
     def _deactivate(self, node: Node) -> bool:
         """Take the node offline; whether the coordinator knows it as this key's."""

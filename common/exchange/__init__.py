@@ -1,11 +1,23 @@
 """The wire contract: every message, weight bucket and statistic that may travel, packed and unpacked only here."""
 
 from common.exchange.contract import (
+    ReplySize,
     build_network,
     evaluate_manifests,
+    largest_reply,
     networks_that_travel,
     on_the_wire,
     train_manifests,
+)
+from common.exchange.envelope import (
+    LedgerHead,
+    ReplyEnvelope,
+    RequestEnvelope,
+    new_nonce,
+    nonce_of,
+    opened_reply,
+    opened_request,
+    sealed,
 )
 from common.exchange.messages import (
     CohortFlow,
@@ -24,7 +36,15 @@ from common.exchange.messages import (
     TrainRequest,
     means_by_name,
 )
-from common.exchange.records import WEIGHT_RECORDS, pack, read_reply, read_request, unpack_weights
+from common.exchange.records import (
+    WEIGHT_RECORDS,
+    pack,
+    read_reply,
+    read_request,
+    salted,
+    unpack_weights,
+    unsalted,
+)
 from common.exchange.weights import (
     Manifest,
     TensorSpec,
@@ -43,6 +63,7 @@ __all__ = [
     "EvaluateReply",
     "EvaluateRequest",
     "Kind",
+    "LedgerHead",
     "Manifest",
     "MethodStatistics",
     "MetricSums",
@@ -50,7 +71,10 @@ __all__ = [
     "RegisterReply",
     "RegisterRequest",
     "Reply",
+    "ReplyEnvelope",
+    "ReplySize",
     "Request",
+    "RequestEnvelope",
     "Role",
     "TensorSpec",
     "TrainLosses",
@@ -60,16 +84,24 @@ __all__ = [
     "build_network",
     "evaluate_manifests",
     "joined",
+    "largest_reply",
     "manifest_of",
     "means_by_name",
     "networks_that_travel",
+    "new_nonce",
+    "nonce_of",
     "on_the_wire",
+    "opened_reply",
+    "opened_request",
     "pack",
     "parted",
     "read_reply",
     "read_request",
+    "salted",
+    "sealed",
     "train_manifests",
     "unpack_weights",
+    "unsalted",
     "weights_of",
     "weights_sha256",
 ]

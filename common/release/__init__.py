@@ -18,7 +18,7 @@ from common.release.card import (
 )
 from common.release.folder_reading import NetworkRelease, read_release
 from common.release.folder_writing import write_release
-from common.release.ssh_signature import ReleaseKey, read_release_key, release_key, release_key_of
+from common.release.ssh_signature import ReleaseKey, pinned_key, read_release_key, release_key, release_key_of
 
 __all__ = [
     "FORMAT_VERSION",
@@ -33,6 +33,7 @@ __all__ = [
     "OverCentres",
     "PooledFigure",
     "ReleaseKey",
+    "pinned_key",
     "read_release",
     "read_release_key",
     "release_key",

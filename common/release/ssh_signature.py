@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from common.errors import ExitCode, Refusal
+from common.signatures import VerifyingKey
 from common.trust import MAX_KEY_BYTES
 
 NAMESPACE = b"tomoray-network-release"
@@ -62,7 +63,7 @@ def release_key(openssh_line: bytes, *, where: str) -> ReleaseKey:
         if len(openssh_line) > MAX_KEY_BYTES:
             raise ValueError("too large for a key")
         key = serialization.load_ssh_public_key(openssh_line.strip())
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except (ValueError, TypeError, NotImplementedError, UnsupportedAlgorithm) as error:
         raise Refusal(ExitCode.SETTINGS_INVALID, "not an OpenSSH public key", where=where, mend=_MEND) from error
     if not isinstance(key, Ed25519PublicKey):
         raise Refusal(ExitCode.SETTINGS_INVALID, "not an Ed25519 public key", where=where, mend=_MEND)
@@ -78,6 +79,19 @@ def read_release_key(path: Path) -> ReleaseKey:
         what = f"key file unreadable ({type(error).__name__})"
         raise Refusal(ExitCode.SETTINGS_INVALID, what, where=str(path), mend=_MEND) from error
     return release_key(line, where=str(path))
+
+
+def pinned_key(openssh_line: str | None) -> VerifyingKey:
+    """The coordinator's key that a site's settings pin, as what requests are verified with.
+
+    Raises:
+        Refusal: ``SETTINGS_INVALID`` if none is pinned, or as :func:`release_key` does.
+    """
+    where = "coordinator.release_key"
+    if openssh_line is None:
+        mend = f"set it below [coordinator]: {_MEND}"
+        raise Refusal(ExitCode.SETTINGS_INVALID, "no key of the coordinator is pinned", where=where, mend=mend)
+    return VerifyingKey(Ed25519PublicKey.from_public_bytes(release_key(openssh_line.encode(), where=where).raw))
 
 
 def release_key_of(private: Ed25519PrivateKey) -> ReleaseKey:

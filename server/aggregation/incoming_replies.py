@@ -5,7 +5,7 @@ A coordinator that is killed in mid-round finds them there again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import final
 
@@ -35,6 +35,12 @@ class IncomingReplies:
         """Replies held, in the order of the sites' names."""
         paths = sorted(self._folder.glob("*.json"))
         return {path.stem: TrainReply.model_validate_json(path.read_text(encoding="utf-8")) for path in paths}
+
+    def keep(self, sites: Collection[str]) -> None:
+        """Forget the replies of all others, e.g. of a site that was revoked or renamed in mid-round."""
+        for site in set(self.replies()) - set(sites):
+            (self._folder / f"{site}.json").unlink()
+            (self._folder / f"{site}.safetensors").unlink(missing_ok=True)
 
     def weights(self) -> Iterator[tuple[TrainReply, dict[str, Tensor]]]:
         """Each reply with its joined weights, in the order of the sites' names, read when it is asked for."""

@@ -1,6 +1,6 @@
-"""The coordinator's key for releases: Ed25519, made when it is first needed, never shown and never replaced.
+"""The coordinator's key for releases and requests: Ed25519, made when it is first needed, never shown, never replaced.
 
-It is no key of a certificate: those say with whom a site speaks, this one what a site may believe long after.
+It is no key of a certificate: those say with whom a site speaks, this one what a site may believe, now and long after.
 """
 
 from __future__ import annotations

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import final
 
 from common.errors import ExitCode, Refusal
+from common.exchange import largest_reply
 from common.files import make_folder
 from common.processes import failure, python_module, start_child, stop_children
 from common.restart_rate import RestartRate
 from common.study import Study
-from server.consortium import AdmittedSite, make_certificates, read_admissions
+from server.consortium import make_certificates, read_admissions
 from server.coordinator.round_order import RoundOrder
 from server.coordinator.settings import CoordinatorSettings
 from server.link import Control, SuperLink
@@ -49,21 +50,23 @@ class Coordinator:
         """
         settings = self._settings
         study = Study.from_toml(settings.study)
-        sites = read_admissions(settings.admissions)
+        # Refused now rather than by the round loop.
+        read_admissions(settings.admissions)
         directory = RunDirectory(settings.run)
         prepare_run(study, directory)
         make_folder(settings.state)
+        settings.signing_key()
         certificates = make_certificates(settings.state / "certificates", settings.hosts)
-        with SuperLink(settings.state / "superlink", certificates, settings.port) as superlink:
-            self._supervise(superlink, sites, EventLog(directory.events))
+        largest = largest_reply(study)
+        with SuperLink(settings.state / "superlink", certificates, settings.port, largest=largest) as superlink:
+            self._supervise(superlink, EventLog(directory.events))
 
-    def _supervise(self, superlink: SuperLink, sites: tuple[AdmittedSite, ...], events: EventLog) -> None:
+    def _supervise(self, superlink: SuperLink, events: EventLog) -> None:
         starts = RestartRate(ENDS_WITHIN_THE_HOUR, AN_HOUR_S)
         while starts.allows():
-            with Control(superlink.address, superlink.ca_certificate) as control:
-                nodes = {site.name: control.register_site(site.public_key, site.name) for site in sites}
+            with Control(superlink.address, superlink.ca_certificate, superlink.secret) as control:
                 flower_run = control.start_run()
-                child = self._start_rounds(superlink, sites, nodes, flower_run)
+                child = self._start_rounds(superlink, flower_run)
                 try:
                     status = self._await(child, superlink)
                 finally:
@@ -76,14 +79,12 @@ class Coordinator:
         mend = f"look into {self._log}, then start the coordinator again: it resumes where it stood"
         raise Refusal(ExitCode.CHILD_FAILED, "the round loop keeps ending", where="round loop", mend=mend)
 
-    def _start_rounds(
-        self, superlink: SuperLink, sites: tuple[AdmittedSite, ...], nodes: dict[str, int], flower_run: int
-    ) -> subprocess.Popen[bytes]:
+    def _start_rounds(self, superlink: SuperLink, flower_run: int) -> subprocess.Popen[bytes]:
         order = RoundOrder(
             study=self._settings.study,
             run=self._settings.run,
-            sites=sites,
-            nodes=nodes,
+            admissions=self._settings.admissions,
+            signing=self._settings.signing,
             address=superlink.address,
             ca_certificate=superlink.ca_certificate.decode(),
             secret=superlink.secret.hex(),

@@ -7,8 +7,6 @@ from typing import final
 
 from pydantic import BaseModel, ConfigDict
 
-from server.consortium import AdmittedSite
-
 
 @final
 class RoundOrder(BaseModel):
@@ -17,8 +15,8 @@ class RoundOrder(BaseModel):
     Attributes:
         study: path of the study file.
         run: the run's folder.
-        sites: the admitted sites.
-        nodes: Flower node id by site name.
+        admissions: path of the admissions file, which is read again before each round.
+        signing: folder with the key that signs requests.
         address: host and port of the SuperLink.
         ca_certificate: PEM that verifies it.
         secret: what acquires the run's task, in hex.
@@ -29,8 +27,8 @@ class RoundOrder(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     study: Path
     run: Path
-    sites: tuple[AdmittedSite, ...]
-    nodes: dict[str, int]
+    admissions: Path
+    signing: Path
     address: str
     ca_certificate: str
     secret: str

@@ -14,15 +14,17 @@ import torch
 
 from common.console import stop_on_signals
 from common.errors import ExitCode, Refusal
-from common.exchange import train_manifests
+from common.exchange import largest_reply
+from common.signatures import SigningKey
 from common.study import Study
+from server.consortium import signing_key
+from server.coordinator.roster import Roster
 from server.coordinator.round_order import RoundOrder
-from server.link import Line, ServerTask
+from server.link import Control, Line, ServerTask
 from server.report import write_report
 from server.rounds import Asker, EventLog, RoundLoop, RunContext, RunDirectory, prepare_run
 
 REPORT_EVERY_S = 60.0
-REPLY_OVERHEAD_BYTES = 1024 * 1024
 
 
 def run_rounds(order: RoundOrder) -> None:
@@ -33,31 +35,36 @@ def run_rounds(order: RoundOrder) -> None:
     directory = RunDirectory(order.run)
     record = prepare_run(study, directory)
     secret = bytes.fromhex(order.secret)
-    with ServerTask(
-        order.address,
-        order.ca_certificate.encode(),
-        secret,
-        run_id=order.flower_run,
-        stop=stop.is_set,
-        max_reply_bytes=_largest_reply_bytes(study),
-    ) as grid:
+    events = EventLog(directory.events)
+
+    def tell(site: str, detail: str) -> None:
+        events.say("problem", site=site, detail=detail)
+
+    certificate = order.ca_certificate.encode()
+    task = ServerTask(
+        order.address, certificate, secret, run_id=order.flower_run, stop=stop.is_set, largest=largest_reply(study)
+    )
+    with Control(order.address, certificate, secret) as control, task as grid:
+        roster = Roster(order.admissions, control, tell)
+        line = Line(
+            grid,
+            roster.addressees,
+            SigningKey(signing_key(order.signing)),
+            memory=order.signing / "ledger-heads.json",
+        )
+        roster.readdress = line.readdress
         context = RunContext(
             study=study,
             run=record.run,
-            admitted={site.name: site for site in order.sites},
+            admitted=roster.sites,
             directory=directory,
-            asker=Asker(Line(grid, order.nodes), stop.is_set),
-            events=EventLog(directory.events),
+            asker=Asker(line, stop.is_set, tell),
+            events=events,
+            refresh=roster.refresh,
         )
         report = LiveReport(context)
         RoundLoop(context, record, wait_for_sites_s=order.wait_for_sites_s, on_round=report.refresh).run()
         report.write()
-
-
-def _largest_reply_bytes(study: Study) -> int:
-    """Room for the study's weights, their framing and a header: anything larger is no reply."""
-    weights = sum(manifest.wire_bytes for manifest in train_manifests(study).values())
-    return weights + weights // 8 + REPLY_OVERHEAD_BYTES
 
 
 @final

@@ -48,6 +48,11 @@ class CoordinatorSettings(BaseModel):
         names = ("study", "run", "admissions", "state")
         return settings.model_copy(update={name: folder / getattr(settings, name) for name in names})
 
+    @property
+    def signing(self) -> Path:
+        """Folder with the key that signs releases and requests."""
+        return self.state / "release"
+
     def signing_key(self) -> Ed25519PrivateKey:
-        """The key that signs releases, in ``state``; refuses as :func:`server.consortium.signing_key` does."""
-        return signing_key(self.state / "release")
+        """The key that signs releases and requests; refuses as :func:`server.consortium.signing_key` does."""
+        return signing_key(self.signing)

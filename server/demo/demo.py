@@ -122,14 +122,17 @@ class Demo:
 
     def _write_settings(self) -> None:
         port, study = self._plan.port or free_port(), self._plan.study.resolve()
+        write_document(coordinator_file(study, port), self._root / "coordinator.toml")
+        show_key = ["release-key", "--settings", str(self._root / "coordinator.toml")]
+        self._run_to_end([*_command("tomoray-coordinator"), *show_key], self._root / "release-key.log")
+        key = (self._root / STATE / "release" / "release.pub").read_text(encoding="ascii").strip()
         for hospital in HOSPITALS:
             folder = self._site(hospital)
             self._run_to_end([*_command("tomoray-site"), "init", str(folder)], folder / "init.log")
-            write_document(site_file(hospital, study, self._certificate, port), folder / "site.toml")
+            write_document(site_file(hospital, study, self._certificate, key, port), folder / "site.toml")
             admit = ["admit", hospital.name, hospital.role.value, str(folder / "site.pub")]
             command = [*_command("tomoray-coordinator"), *admit, "--admissions", str(self._root / "sites.toml")]
             self._run_to_end(command, self._root / "admit.log")
-        write_document(coordinator_file(study, port), self._root / "coordinator.toml")
 
     def _federate(self) -> None:
         """The coordinator first: it makes the certificate that sites verify it by."""

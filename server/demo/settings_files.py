@@ -13,9 +13,14 @@ STATE = "coordinator"
 LOOPBACK = "127.0.0.1"
 
 
-def site_file(hospital: VirtualHospital, study: Path, ca_certificate: Path, port: int) -> SiteFile:
+def site_file(hospital: VirtualHospital, study: Path, ca_certificate: Path, release_key: str, port: int) -> SiteFile:
     """One hospital's settings; its archive, state and key lie beside the file."""
-    line = CoordinatorLine(address=f"{LOOPBACK}:{port}", ca_certificate=ca_certificate, private_key=Path("site.key"))
+    line = CoordinatorLine(
+        address=f"{LOOPBACK}:{port}",
+        ca_certificate=ca_certificate,
+        private_key=Path("site.key"),
+        release_key=release_key,
+    )
     return SiteFile(
         name=hospital.name,
         role=hospital.role,

@@ -1,4 +1,4 @@
-"""The SuperLink's Control API: register site keys, start and stop runs. It has no authentication: loopback only."""
+"""The SuperLink's Control API: register and unregister site keys, start and stop runs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self, final
 
 import httpx
+from cryptography.hazmat.primitives.asymmetric import ec
 from flwr.common.serde import fab_to_proto
 from flwr.proto.control_pb2 import (
     ListNodesRequest,
@@ -15,6 +16,7 @@ from flwr.proto.control_pb2 import (
     RegisterNodeRequest,
     StartRunRequest,
     StopRunRequest,
+    UnregisterNodeRequest,
 )
 from flwr.supercore.control.control_http_client import ControlHttpClient
 from flwr.supercore.fab import Fab
@@ -22,6 +24,7 @@ from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
 from flwr.supercore.primitives.asymmetric import bytes_to_public_key, public_key_to_bytes
 
 from common.errors import ExitCode, Refusal
+from common.signatures import VerifyingKey
 from common.trust import BUNDLE, BUNDLE_SHA256, load_public_key
 from server.link.loopback import connect_directly
 
@@ -33,11 +36,12 @@ class Control:
     Args:
         address: ``host:port`` of the SuperLink.
         ca_certificate: PEM that verifies it.
+        secret: of the SuperLink; without it the door stays shut.
 
     Every method raises Refusal ``SUPERLINK_FAILED`` if the SuperLink does not answer or refuses.
     """
 
-    def __init__(self, address: str, ca_certificate: bytes) -> None:
+    def __init__(self, address: str, ca_certificate: bytes, secret: bytes) -> None:
         self._address = address
         self._client = ControlHttpClient.from_server_address(
             server_address=address,
@@ -45,7 +49,7 @@ class Control:
             root_certificates=ca_certificate,
             interceptors=[RuntimeVersionHttpInterceptor(component_name="flwr-cli")],
         )
-        connect_directly(self._client, ca_certificate)
+        connect_directly(self._client, ca_certificate, secret)
 
     def __enter__(self) -> Self:
         return self
@@ -69,12 +73,31 @@ class Control:
         Raises:
             Refusal: ``SETTINGS_INVALID`` if the key is none.
         """
-        key = public_key_to_bytes(load_public_key(public_key, where=f"public key of '{name}'"))
+        key = load_public_key(public_key, where=f"public key of '{name}'")
         with self._refusing("register a site"):
-            for node in self._client.ListNodes(ListNodesRequest()).nodes_info:
-                if not node.unregistered_at and public_key_to_bytes(bytes_to_public_key(node.public_key)) == key:
-                    return int(node.node_id)
-            return int(self._client.RegisterNode(RegisterNodeRequest(public_key=key, name=name)).node_id)
+            known = self._nodes().get(VerifyingKey(key).sha256)
+            if known is not None:
+                return known
+            request = RegisterNodeRequest(public_key=public_key_to_bytes(key), name=name)
+            return int(self._client.RegisterNode(request).node_id)
+
+    def registered_keys(self) -> dict[str, int]:
+        """Node id by SHA-256 of the key, of every key that is registered."""
+        with self._refusing("list the registered keys"):
+            return self._nodes()
+
+    def unregister_site(self, node: int) -> None:
+        """Let a node's key in no more; what it was asked is forgotten."""
+        with self._refusing("unregister a site"):
+            self._client.UnregisterNode(UnregisterNodeRequest(node_id=node))
+
+    def _nodes(self) -> dict[str, int]:
+        found = {}
+        for node in self._client.ListNodes(ListNodesRequest()).nodes_info:
+            key = bytes_to_public_key(node.public_key)
+            if not node.unregistered_at and isinstance(key, ec.EllipticCurvePublicKey):
+                found[VerifyingKey(key).sha256] = int(node.node_id)
+        return found
 
     def start_run(self, bundle: bytes = BUNDLE, bundle_sha256: str = BUNDLE_SHA256) -> int:
         """The id of a new run of this release; its server task waits to be acquired."""

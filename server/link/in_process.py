@@ -8,8 +8,8 @@ from contextlib import AbstractContextManager, nullcontext
 from itertools import count
 from typing import cast, final
 
-from flwr.app import Message, RecordDict
-from flwr.common.constant import SUPERLINK_NODE_ID
+from flwr.app import Error, Message, RecordDict
+from flwr.common.constant import SUPERLINK_NODE_ID, ErrorCode
 from flwr.proto.node_pb2 import NodeInfo
 from flwr.serverapp import Grid
 from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects
@@ -19,6 +19,7 @@ from flwr.supercore.task_identity import TaskIdentity
 
 from common.errors import Refusal
 from common.trust import BUNDLE_SHA256
+from server.link.inspection import Inspection, nothing
 
 RUN_ID = 1
 
@@ -33,6 +34,7 @@ class InProcessGrid(Grid):
     """
 
     def __init__(self, apps: Mapping[int, Callable[[Message], Message]], *, workers: int | None = None) -> None:
+        self.inspect: Inspection = nothing
         self._apps = dict(apps)
         self._run = Run.create_empty(RUN_ID)
         self._run.fab_hash = BUNDLE_SHA256
@@ -90,7 +92,8 @@ class InProcessGrid(Grid):
         with self._lock:
             if self._failures:
                 raise self._failures.pop()
-            return [self._replies.pop(name) for name in message_ids if name in self._replies]
+            found = [self._replies.pop(name) for name in message_ids if name in self._replies]
+        return [reply if self.inspect(reply, _content_id(reply)) else _lost(reply) for reply in found]
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
         """Not offered: it would hold all replies at once."""
@@ -120,6 +123,17 @@ class InProcessGrid(Grid):
         with self._lock:
             if activation is not None and self._activations.get(node) == activation:
                 self._replies[message.metadata.message_id] = reply
+
+
+def _content_id(reply: Message) -> str:
+    return reply.content.object_id if reply.has_content() else ""
+
+
+def _lost(reply: Message) -> Message:
+    """The error that the SuperLink gives in place of a reply that is not to be had."""
+    lost = Message(Error(ErrorCode.MESSAGE_UNAVAILABLE, "no reply"), reply_to=reply)
+    lost.metadata.__dict__.update(_src_node_id=SUPERLINK_NODE_ID, _group_id="")
+    return lost
 
 
 def reencoded(message: Message) -> Message:

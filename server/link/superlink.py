@@ -16,11 +16,13 @@ from typing import Self, final
 import httpx
 
 from common.errors import ExitCode, Refusal
+from common.exchange import ReplySize
 from common.files import make_folder, write_atomic
 from common.processes import start_child, stop_children
 from common.restart_rate import RestartRate
 from common.silence import SILENCE
 from server.consortium import Certificates, tls_context
+from server.link.round_grid import LARGEST
 
 START_S = 60.0
 STOP_S = 4.0
@@ -35,14 +37,15 @@ class SuperLink:
     """Flower's SuperLink with TLS, node authentication and a database that outlives it.
 
     A context manager: entering starts it and waits until it answers; leaving stops it and all it started. It listens
-    on ``host`` alone. Whoever reaches its Control API can start runs, so ``host`` stays on loopback and sites come
-    through the front proxy.
+    on ``host`` alone. Its Control API has no authentication of its own: our door (:mod:`server.link.fleet_door`) opens
+    it to whoever knows the secret, and ``host`` stays on loopback all the same. Sites come through the front proxy.
 
     Args:
         folder: holds the database, the log ``superlink.log`` and the secret; kept between starts. The database grows
             to the size of what is under way, sites times payload, and never shrinks.
         certificates: of the consortium.
         port: for all its APIs.
+        largest: of a site's replies: what goes beyond is refused before it is stored.
         health_port: where its gRPC health service listens, on loopback; None leaves that off.
         host: address to listen on.
 
@@ -57,12 +60,14 @@ class SuperLink:
         certificates: Certificates,
         port: int,
         *,
+        largest: ReplySize = LARGEST,
         health_port: int | None = None,
         host: str = "127.0.0.1",
     ) -> None:
         self._folder = folder
         self._certificates = certificates
         self._port = port
+        self._largest = largest
         self._health_port = health_port
         self._host = host
         self._process: subprocess.Popen[bytes] | None = None
@@ -162,6 +167,7 @@ class SuperLink:
             options["--health-server-address"] = f"{self._host}:{self._health_port}"
         flags = ["--enable-supernode-auth", "--disable-runtime-dependency-installation"]
         entry = [sys.executable, "-P", str(Path(__file__).with_name("superlink_entry.py"))]
+        entry += [str(self._secret_path), str(self._largest.size_bytes), str(self._largest.objects)]
         return [*entry, *flags, *(word for option in options.items() for word in option)]
 
     def _await_health(self) -> None:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import final
 
 from flwr.app import RecordDict
 
 from common.errors import ExitCode, Refusal
-from common.exchange import Kind, RefusalCode
+from common.exchange import RefusalCode, Request
 from server.link import Answer, AnswerError, Line
 from server.rounds.record import Outcome
 
 POLL_S = 0.5
 GRACE_S = 30.0
+
+
+def _unheard(_site: str, _detail: str) -> None:
+    """Nobody listens."""
 
 
 @final
@@ -24,26 +28,37 @@ class Asker:
     Args:
         line: the line to the sites.
         stop: true ends all waiting.
+        tell: told of what a person should look at, by site.
     """
 
-    def __init__(self, line: Line, stop: Callable[[], bool]) -> None:
+    def __init__(self, line: Line, stop: Callable[[], bool], tell: Callable[[str, str], None] = _unheard) -> None:
         self.line = line
         self._stop = stop
+        self._tell = tell
         self._sent_bytes = 0
         self._received_bytes = 0
 
-    def ask(self, requests: Mapping[str, RecordDict], kind: Kind, timeout_s: float) -> Iterator[Answer]:
+    def ask(self, sites: Iterable[str], about: Request, record: RecordDict, timeout_s: float) -> Iterator[Answer]:
         """Answers as they complete, one for each site asked. A site offline for the whole grace is not waited for.
+
+        Args:
+            sites: whom to ask.
+            about: the message that the record carries.
+            record: what to send.
+            timeout_s: for each site's answer.
 
         Raises:
             Refusal: ``INTERRUPTED`` if asked to stop.
         """
-        online = self._await_online(set(requests), min(GRACE_S, timeout_s))
-        for site in sorted(set(requests) - online):
+        asked = list(sites)
+        online = self._await_online(set(asked), min(GRACE_S, timeout_s))
+        for site in sorted(set(asked) - online):
             yield Answer(site, None, AnswerError.DISCONNECTED)
-        present = {site: record for site, record in requests.items() if site in online}
-        self._sent_bytes += sum(array_bytes(record) for record in present.values())
-        for answer in self.line.ask(present, kind, timeout_s, self._stop):
+        present = {site: record for site in asked if site in online}
+        self._sent_bytes += array_bytes(record) * len(present)
+        for answer in self.line.ask(present, about, timeout_s, self._stop):
+            for remark in answer.remarks:
+                self._tell(answer.site, remark)
             self._received_bytes += array_bytes(answer.record) if answer.record is not None else 0
             yield answer
         self.check_stop()
@@ -87,6 +102,7 @@ def content(answer: Answer) -> RecordDict:
         AnswerError.REFUSED_BY_SITE: f"site answered {code.value}",
         AnswerError.TIMED_OUT: "no reply before the deadline",
         AnswerError.DISCONNECTED: "site went offline",
+        AnswerError.UNSIGNED: "answer was not signed with the site's key, and was dropped unread",
     }
     what = said[answer.error or AnswerError.TIMED_OUT]
     raise Refusal(ExitCode.EXCHANGE_INVALID, what, where=answer.site, mend="look at the site's log")
@@ -98,6 +114,8 @@ def outcome(answer: Answer) -> Outcome:
         return Outcome.REFUSED_BY_COORDINATOR
     if answer.error is AnswerError.REFUSED_BY_SITE:
         return Outcome.REFUSED_BY_SITE
+    if answer.error is AnswerError.UNSIGNED:
+        return Outcome.REFUSED_BY_COORDINATOR
     return Outcome.TIMED_OUT
 
 

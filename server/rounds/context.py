@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import final
 
@@ -13,6 +13,10 @@ from server.rounds.events import EventLog
 from server.rounds.run_directory import RunDirectory
 
 
+def _unchanged() -> None:
+    """The admissions of a run that does not read them again."""
+
+
 @final
 @dataclass(frozen=True)
 class RunContext:
@@ -21,10 +25,11 @@ class RunContext:
     Attributes:
         study: what is trained.
         run: the run's identity.
-        admitted: the consortium's sites by name.
+        admitted: the consortium's sites by name, as they are at this moment.
         directory: the run on disk.
         asker: the line to the sites.
         events: what terminals show.
+        refresh: brings ``admitted`` up to date; called before each round.
         reask_wait_s: pause before a round without enough replies is tried again.
     """
 
@@ -34,4 +39,5 @@ class RunContext:
     directory: RunDirectory
     asker: Asker
     events: EventLog
+    refresh: Callable[[], None] = _unchanged
     reask_wait_s: float = 90.0

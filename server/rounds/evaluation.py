@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import final
 
 from common.errors import Refusal
-from common.exchange import EvaluateRequest, Kind, Weights, evaluate_manifests, means_by_name, pack
+from common.exchange import EvaluateRequest, Weights, evaluate_manifests, means_by_name, pack
 from common.roles import Role
 from server.link import Answer
 from server.rounds.asking import content, outcome
@@ -35,7 +35,7 @@ class EvaluationHalf:
         record = pack(request, {"generator": (manifest, generator)})
         names = [site.name for site in self._sites(number)]
         timeout_s = self._context.study.federation.round_timeout_s
-        answers = self._context.asker.ask(dict.fromkeys(names, record), Kind.EVALUATE, timeout_s)
+        answers = self._context.asker.ask(names, request, record, timeout_s)
         done = {answer.site: self._take(answer, request) for answer in answers}
         return tuple(done[name] for name in sorted(done))
 

@@ -1,4 +1,8 @@
-"""Who takes part: sites register once a run, and their case numbers bound what they may claim later."""
+"""Who takes part: sites register once a run, and their case numbers bound what they may claim later.
+
+A key is a site: one whose key is no longer admitted takes no part from the next round on, a new name for the same key
+is the same site, and a new key under a known name registers anew.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import time
 from typing import final
 
 from common.errors import ExitCode, Refusal
-from common.exchange import Kind, RegisterReply, RegisterRequest, pack
+from common.exchange import RegisterReply, RegisterRequest, pack
 from common.roles import Role
 from server.rounds.asking import POLL_S, content
 from server.rounds.context import RunContext
@@ -36,8 +40,9 @@ class Registration:
         return self._sites[name]
 
     def named(self, role: Role) -> list[SiteRecord]:
-        """Registered sites with this role, by name."""
-        return [self._sites[name] for name in sorted(self._sites) if self._sites[name].role is role]
+        """Registered sites with this role whose key is admitted now, by name."""
+        current = (self._sites[name] for name in sorted(self._sites) if self._is_current(name))
+        return [site for site in current if site.role is role]
 
     def gather(self, wait_s: float) -> None:
         """Wait for the admitted sites, and go on with enough of them at the deadline.
@@ -61,27 +66,52 @@ class Registration:
             raise Refusal(ExitCode.TOO_FEW_SITES, what, where="registration", mend=mend)
 
     def register_newcomers(self) -> None:
-        """Register admitted sites that are online and not yet registered."""
+        """Follow the admissions as they are now, and register admitted sites that are online and not yet registered."""
+        self._context.refresh()
+        self._follow_names()
         online = self._context.asker.line.online()
         names = [name for name in self._missing() if name in online]
         if not names:
             return
         request = RegisterRequest(study_sha256=self._record.study_sha256, run=self._context.run)
         record = pack(request)
-        before = len(self._sites)
-        for answer in self._context.asker.ask(dict.fromkeys(names, record), Kind.REGISTER, REGISTER_TIMEOUT_S):
+        before = dict(self._sites)
+        for answer in self._context.asker.ask(names, request, record, REGISTER_TIMEOUT_S):
             try:
                 admitted = self._context.admitted[answer.site]
                 self._admit(answer.site, read_register(content(answer), request, admitted.role))
             except Refusal as refusal:
                 if answer.record is not None or answer.refusal is not None:
-                    self._refused.add(answer.site)
+                    self._refused.add(self._context.admitted[answer.site].key_sha256)
                 self._context.events.say("problem", site=answer.site, detail=str(refusal))
-        if len(self._sites) > before:
+        if self._sites != before:
             self._write()
 
     def _missing(self) -> list[str]:
-        return sorted(set(self._context.admitted) - set(self._sites) - self._refused)
+        admitted = self._context.admitted
+        return sorted(
+            name for name in admitted if not self._is_current(name) and admitted[name].key_sha256 not in self._refused
+        )
+
+    def _is_current(self, name: str) -> bool:
+        """Whether a site is registered under this name with the key and the role that are admitted now."""
+        site, admitted = self._sites.get(name), self._context.admitted.get(name)
+        if site is None or admitted is None:
+            return False
+        return (site.key_sha256, site.role) == (admitted.key_sha256, admitted.role)
+
+    def _follow_names(self) -> None:
+        """A known key under a new name is the same site: it keeps its registration, and its old name goes."""
+        by_key = {site.key_sha256: site for site in self._sites.values()}
+        for name, admitted in self._context.admitted.items():
+            site = by_key.get(admitted.key_sha256)
+            if site is None or site.name == name or site.role is not admitted.role:
+                continue
+            if self._sites.get(site.name) == site:
+                del self._sites[site.name]
+            self._sites[name] = site.model_copy(update={"name": name})
+            self._context.events.say("registered", site=name, detail=site.role.value)
+            self._write()
 
     def _admit(self, name: str, reply: RegisterReply) -> None:
         admitted = self._context.admitted[name]

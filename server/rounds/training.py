@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import final
 
 from common.errors import Refusal
-from common.exchange import Kind, TrainReply, TrainRequest, pack, train_manifests
+from common.exchange import TrainReply, TrainRequest, pack, train_manifests
 from common.roles import Role
 from server.aggregation import IncomingReplies, RoundStart, Strategy
 from server.link import Answer
@@ -33,14 +33,16 @@ class TrainingHalf:
 
     def run(self, number: int, start: RoundStart, incoming: IncomingReplies) -> tuple[SiteTraining, ...]:
         """Outcomes by site; valid replies end up in ``incoming``, those already there are not asked for again."""
+        taking_part = [site.name for site in self._registration.named(Role.TRAIN)]
+        incoming.keep(taking_part)
         held = incoming.replies()
         outcomes = {name: _accepted(name, reply) for name, reply in held.items()}
         request = TrainRequest(study_sha256=self._context.study.sha256, run=self._context.run, round=number)
         manifests = train_manifests(self._context.study)
         record = pack(request, {network: (manifest, start.sent[network]) for network, manifest in manifests.items()})
-        names = [site.name for site in self._registration.named(Role.TRAIN) if site.name not in held]
+        names = [name for name in taking_part if name not in held]
         timeout_s = self._context.study.federation.round_timeout_s
-        for answer in self._context.asker.ask(dict.fromkeys(names, record), Kind.TRAIN, timeout_s):
+        for answer in self._context.asker.ask(names, request, record, timeout_s):
             outcomes[answer.site] = self._take(answer, request, start, incoming)
         return tuple(outcomes[name] for name in sorted(outcomes))
 

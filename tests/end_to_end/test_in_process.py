@@ -13,18 +13,20 @@ import torch
 from flwr.app import Message
 
 from client.cohort import build_cohort
-from client.gate import Approvals, Gate, Ledger
+from client.gate import Approvals, Desk, Gate, Ledger
 from client.link import SiteApp, StudyWork, Workbench, works_by_study
 from client.virtual_hospital import STYLES, write_virtual_archive
 from common.progress import ProgressFile
 from common.roles import Role
+from common.signatures import SigningKey
 from common.study import Study
-from common.trust import new_site_key
 from server.consortium import admit
-from server.link import InProcessGrid, Line
+from server.link import InProcessGrid
 from server.rounds import Asker, EventLog, Outcome, RoundLoop, RunContext, RunDirectory, prepare_run
+from tests.letters import COORDINATOR, line_of, new_key
 
 ROLES = {"north": Role.TRAIN, "south": Role.TRAIN, "west": Role.EVALUATE}
+KEYS = {name: new_key() for name in ROLES}
 PATIENTS = 4
 
 
@@ -36,12 +38,17 @@ class Hospital:
     folder: Path
     study: Study
 
+    @property
+    def key(self) -> SigningKey:
+        return KEYS[self.name]
+
     def app(self) -> Callable[[Message], Message]:
         role, state = ROLES[self.name], self.folder / "state"
         cohort = build_cohort(self.folder / "archive", self.study, role, state)
         bench = Workbench(role, state, torch.device("cpu"), 2, ProgressFile(state), lambda: False)
         works = works_by_study({self.study.sha256: StudyWork(self.study, cohort, bench)})
-        app = SiteApp(role, Approvals({self.study.sha256: self.study}), Gate(Ledger(state / "ledger")), works)
+        gate = Gate(Ledger(state / "ledger"), Desk(self.key, COORDINATOR.verifying))
+        app = SiteApp(role, Approvals({self.study.sha256: self.study}), gate, works)
         return lambda message: app.answer(message).message
 
 
@@ -68,9 +75,9 @@ def _run(hospitals: dict[str, Hospital], study: Study, path: Path) -> RunDirecto
     context = RunContext(
         study=study,
         run=record.run,
-        admitted={name: admit(name, role, new_site_key()[1]) for name, role in ROLES.items()},
+        admitted={name: admit(name, role, KEYS[name].verifying.openssh) for name, role in ROLES.items()},
         directory=directory,
-        asker=Asker(Line(grid, nodes), lambda: False),
+        asker=Asker(line_of(grid, nodes, KEYS), lambda: False),
         events=EventLog(directory.events),
     )
     RoundLoop(context, record, wait_for_sites_s=20.0, on_round=lambda: None).run()

@@ -15,7 +15,7 @@ import psutil
 import pydicom
 import pytest
 
-from client.gate import Ledger
+from client.gate import Ledger, verify_state
 from common.errors import ExitCode
 from server.rounds import Outcome, RunDirectory
 
@@ -137,10 +137,14 @@ def _kill(folder: Path, words: str) -> None:
 def test_the_held_out_hospital_never_trained_and_every_ledger_verifies(folder: Path) -> None:
     demo = folder / "demo"
     for name in SITES:
-        entries = list(Ledger.opened(demo / "sites" / name / "state" / "ledger").entries())
+        ledger = demo / "sites" / name / "state" / "ledger"
+        summary = verify_state(ledger)
+        assert summary.unsigned == 0
+        assert summary.witnessed > 0
+        entries = list(Ledger.opened(ledger).entries())
         kinds = {entry.kind for entry in entries if entry.event == "reply"}
         assert kinds == ({"query", "evaluate"} if name == "west" else {"query", "evaluate", "train"})
-        sent = {record.name for entry in entries for record in entry.records}
+        sent = {record.name for entry in entries for record in entry.records if entry.event == "reply"}
         assert sent == ({"header"} if name == "west" else {"header", "generator", "discriminator"})
     for record in RunDirectory(demo).rounds():
         assert "west" not in {entry.site for entry in record.training}
@@ -161,7 +165,20 @@ def test_the_report_holds_the_figures_and_no_image(folder: Path) -> None:
 def test_no_image_and_no_name_is_anywhere_at_the_coordinator(folder: Path) -> None:
     """What the coordinator holds is text, weights and its own keys; no virtual patient's name or id is in it."""
     demo = folder / "demo"
-    allowed = {".json", ".jsonl", ".toml", ".html", ".safetensors", ".log", ".crt", ".key", ".db", ".secret", ""}
+    allowed = {
+        ".json",
+        ".jsonl",
+        ".toml",
+        ".html",
+        ".safetensors",
+        ".log",
+        ".crt",
+        ".key",
+        ".pub",
+        ".db",
+        ".secret",
+        "",
+    }
     for path in demo.rglob("*"):
         if path.is_file() and "sites" not in path.relative_to(demo).parts:
             assert path.suffix in allowed | {".db-wal", ".db-shm"}, path
@@ -197,21 +214,20 @@ def test_a_release_of_the_run_is_verified_and_used_at_a_site(folder: Path, study
     coordinator = ("--settings", demo / "coordinator.toml")
     assert end("tomoray-coordinator", "release", demo, "--out", place, *coordinator) == 0, log.read_text()
     log.unlink()
+    # The key that the site pinned for requests is the one of releases.
     assert end("tomoray-coordinator", "release-key", *coordinator) == 0
-    line = log.read_text().splitlines()[0]
-    pinned = settings.with_name("pinned.toml")
-    pinned.write_text(f'{settings.read_text()}\nrelease_key = "{line}"\n')
-    assert end("tomoray-site", "release", "verify", place, "--settings", pinned, "--study", study_path) == 0
+    assert log.read_text().splitlines()[0] in settings.read_text()
+    assert end("tomoray-site", "release", "verify", place, "--settings", settings, "--study", study_path) == 0
     assert "release intact: study small" in log.read_text()
     output = ("--output", folder / "from-release", "--cases", "1")
-    options = ("--settings", pinned, "--study", study_path, "--release", place)
+    options = ("--settings", settings, "--study", study_path, "--release", place)
     assert end("tomoray-site", "synthesize-cohort", *options, *output) == 0, log.read_text()
     slices = [pydicom.dcmread(path) for path in sorted((folder / "from-release").rglob("*.dcm"))]
     assert len(slices) == 32
     assert all("released from round 6" in str(dataset.DerivationDescription) for dataset in slices)
     page = place / "card.html"
     page.write_text(page.read_text() + " ")
-    assert end("tomoray-site", "release", "verify", place, "--settings", pinned) == int(ExitCode.RELEASE_DAMAGED)
+    assert end("tomoray-site", "release", "verify", place, "--settings", settings) == int(ExitCode.RELEASE_DAMAGED)
 
 
 def test_a_second_demo_works_in_the_same_place(folder: Path, study_path: Path) -> None:

@@ -17,11 +17,12 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 from client.gate import Released
 from client.link import Coordinator, LinkEvent, LinkEventKind
 from client.link.fleet import serve
-from common.exchange import Kind
 from common.trust import BUNDLE_SHA256, new_site_key
 from server.consortium import make_certificates, tls_context
-from server.link import Control, Line, ServerTask, SuperLink
+from server.link import Control, ServerTask, SuperLink
+from server.link.fleet_door import DOOR_HEADER, door_key
 from tests import absences
+from tests.letters import ABOUT, SignedSite, key_of, line_of
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 CONFIGURATION = Path(__file__).parents[2] / "docker" / "nginx.conf"
@@ -107,22 +108,27 @@ def test_a_site_works_through_the_front(front: Front) -> None:
         }
     )
 
-    def answer(message: Message) -> Released:
-        return Released(Message(message.content, reply_to=message))
+    signed = SignedSite(lambda message: Message(message.content, reply_to=message), key_of(private))
 
-    with Control(link.address, link.ca_certificate) as control:
+    with Control(link.address, link.ca_certificate, link.secret) as control:
         nodes = {"north": control.register_site(public, "north")}
         run_id = control.start_run()
     site = threading.Thread(
         target=lambda: serve(
-            coordinator, answer, refuse_bundle=_unasked, bundle_sha256=BUNDLE_SHA256, stop=stop, on_event=events.append
+            coordinator,
+            lambda message: Released(signed.answer(message)),
+            admit=signed.admit,
+            refuse_bundle=_unasked,
+            bundle_sha256=BUNDLE_SHA256,
+            stop=stop,
+            on_event=events.append,
         ),
         daemon=True,
     )
     site.start()
     try:
         with ServerTask(link.address, link.ca_certificate, link.secret, run_id=run_id) as grid:
-            (reply,) = Line(grid, nodes).ask({"north": record}, Kind.TRAIN, 60, lambda: False)
+            (reply,) = line_of(grid, nodes, {"north": signed.key}).ask({"north": record}, ABOUT, 60, lambda: False)
     finally:
         stop.set()
         site.join(5)
@@ -170,7 +176,9 @@ def test_nothing_else_of_the_superlink_is_reachable(front: Front, path: str) -> 
 
 def test_what_is_forbidden_at_the_front_exists_behind_it(front: Front) -> None:
     # So that the test above does not pass because of a path that nobody serves.
-    with httpx.Client(verify=tls_context(front.superlink.ca_certificate), trust_env=False) as client:
+    headers = {DOOR_HEADER: door_key(front.superlink.secret)}
+    context = tls_context(front.superlink.ca_certificate)
+    with httpx.Client(verify=context, trust_env=False, headers=headers) as client:
         for path in ("/v1/control/list-nodes", "/docs", "/openapi.json", "/health"):
             url = f"https://{front.superlink.address}{path}"
             assert (client.post(url) if "v1" in path else client.get(url)).status_code != 404
@@ -186,6 +194,7 @@ def test_a_site_waits_while_the_superlink_is_away(front: Front) -> None:
         target=lambda: serve(
             coordinator,
             _unasked,
+            admit=lambda head, content: None,
             refuse_bundle=_unasked,
             bundle_sha256=BUNDLE_SHA256,
             stop=stop,

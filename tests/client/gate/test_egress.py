@@ -7,7 +7,7 @@ import pytest
 import torch
 from flwr.app import Message
 
-from client.gate import Gate, Ledger, Released
+from client.gate import Desk, Gate, Ledger, Released
 from common.errors import ExitCode, Refusal
 from common.exchange import (
     EvaluateReply,
@@ -20,16 +20,18 @@ from common.exchange import (
     read_reply,
     train_manifests,
     unpack_weights,
+    unsalted,
     weights_of,
 )
 from common.study import Study
+from tests.letters import COORDINATOR, KEYS
 
 LOSSES = TrainLosses(generator=1.0, reconstruction=0.5, reprojection=0.2, adversarial=0.1, discriminator=0.3)
 
 
 @pytest.fixture
 def gate(tmp_path: Path) -> Gate:
-    return Gate(Ledger(tmp_path / "ledger"))
+    return Gate(Ledger(tmp_path / "ledger"), Desk(KEYS["north"], COORDINATOR.verifying))
 
 
 def _train_reply(study: Study) -> TrainReply:
@@ -54,7 +56,7 @@ def test_a_training_reply_leaves_with_its_weights_and_is_in_the_ledger_first(
     gate: Gate, study: Study, train_message: Message, tmp_path: Path
 ) -> None:
     released = gate.release(_train_reply(study), _weights(study), study=study, in_reply_to=train_message)
-    content = released.message.content
+    content = unsalted(released.message.content)
     assert read_reply(content, _train_reply(study).kind) == _train_reply(study)
     assert set(unpack_weights(content, train_manifests(study))) == {"generator", "discriminator"}
     (entry,) = Ledger(tmp_path / "ledger").entries()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
 
-from client.gate import Approvals, Gate, Ledger
+from client.gate import Approvals, Desk, Gate, Ledger
 from client.link import SiteApp
 from common.errors import ExitCode, Refusal
 from common.exchange import (
@@ -16,6 +16,7 @@ from common.exchange import (
     EvaluateRequest,
     RegisterReply,
     RegisterRequest,
+    Request,
     TrainLosses,
     TrainReply,
     TrainRequest,
@@ -23,11 +24,14 @@ from common.exchange import (
     evaluate_manifests,
     pack,
     train_manifests,
+    unsalted,
     weights_of,
 )
 from common.roles import Role
 from common.study import Study
+from tests.letters import COORDINATOR, new_key, signed_request
 
+SITE = new_key()
 LOSSES = TrainLosses(generator=1.0, reconstruction=0.5, reprojection=0.2, adversarial=0.1, discriminator=0.3)
 
 
@@ -90,15 +94,20 @@ def work(study: Study) -> ScriptedWork:
 def site(tmp_path: Path, study: Study, work: ScriptedWork) -> Callable[[Role], SiteApp]:
     def make(role: Role) -> SiteApp:
         approvals = Approvals({study.sha256: study})
-        return SiteApp(role, approvals, Gate(Ledger(tmp_path / "ledger")), lambda _sha: work)
+        return SiteApp(
+            role, approvals, Gate(Ledger(tmp_path / "ledger"), Desk(SITE, COORDINATOR.verifying)), lambda _sha: work
+        )
 
     return make
 
 
 def _train(study: Study, **change: object) -> Message:
     request = TrainRequest(study_sha256=study.sha256, run="r", round=1).model_copy(update=change)
-    weights = {n: (m, weights_of(build_network(study, n))) for n, m in train_manifests(study).items()}
-    return Message(pack(request, weights), 7, "train")
+    return signed_request(request, _packed(request, study), SITE)
+
+
+def _packed(request: TrainRequest, study: Study) -> RecordDict:
+    return pack(request, {n: (m, weights_of(build_network(study, n))) for n, m in train_manifests(study).items()})
 
 
 def _reason(site: SiteApp, message: Message) -> str:
@@ -109,9 +118,11 @@ def _reason(site: SiteApp, message: Message) -> str:
 @pytest.mark.usefixtures("flower_task")
 def test_a_training_site_answers_registration_training_and_evaluation(site, study: Study, work: ScriptedWork) -> None:
     app = site(Role.TRAIN)
-    register = Message(pack(RegisterRequest(study_sha256=study.sha256, run="r")), 7, "query")
+    joining = RegisterRequest(study_sha256=study.sha256, run="r")
+    register = signed_request(joining, pack(joining), SITE)
     generator = {"generator": (evaluate_manifests(study)["generator"], weights_of(build_network(study, "generator")))}
-    evaluate = Message(pack(EvaluateRequest(study_sha256=study.sha256, run="r", round=1), generator), 7, "evaluate")
+    evaluation = EvaluateRequest(study_sha256=study.sha256, run="r", round=1)
+    evaluate = signed_request(evaluation, pack(evaluation, generator), SITE)
     assert [_reason(app, m) for m in (register, _train(study), evaluate)] == ["answered"] * 3
     assert work.calls == ["register", "train", "evaluate"]
 
@@ -139,24 +150,37 @@ def test_a_study_that_was_not_approved_is_refused(site, study: Study, work: Scri
     ],
     ids=["empty", "no fields", "code", "foreign record"],
 )
-@pytest.mark.parametrize("kind", ["train", "evaluate", "query", "system", "train.other"])
-def test_hostile_messages_are_refused_without_work(site, work: ScriptedWork, content: RecordDict, kind: str) -> None:
-    assert _reason(site(Role.TRAIN), Message(content, 7, kind)) == "message_invalid"
+@pytest.mark.parametrize("kind", [TrainRequest, EvaluateRequest, RegisterRequest])
+def test_hostile_messages_are_refused_without_work(
+    site, work: ScriptedWork, study: Study, content: RecordDict, kind: type[Request]
+) -> None:
+    numbered = {} if kind is RegisterRequest else {"round": 1}
+    request = kind(study_sha256=study.sha256, run="r", **numbered)
+    # A coordinator that lies signs what it sends.
+    assert _reason(site(Role.TRAIN), signed_request(request, content, SITE, raw=True)) == "message_invalid"
+    assert work.calls == []
+
+
+@pytest.mark.usefixtures("flower_task")
+def test_what_was_signed_for_one_round_and_says_another_is_refused(site, study: Study, work: ScriptedWork) -> None:
+    request = TrainRequest(study_sha256=study.sha256, run="r", round=1)
+    for change in ({"round": 2}, {"run": "other"}, {"study": "0" * 64}):
+        message = signed_request(request, _packed(request, study), SITE, **change)
+        assert _reason(site(Role.TRAIN), message) == "message_invalid"
     assert work.calls == []
 
 
 @pytest.mark.usefixtures("flower_task")
 def test_requests_with_missing_extra_or_poisoned_weights_are_refused(site, study: Study, work: ScriptedWork) -> None:
     request = TrainRequest(study_sha256=study.sha256, run="r", round=1)
-    bare = Message(pack(request), 7, "train")
-    extra = _train(study)
-    extra.content["notes"] = MetricRecord({"x": 1.0})
-    poisoned = _train(study)
-    record = poisoned.content["generator"]
-    name, array = next(iter(record.items()))
+    bare, extra, poisoned = pack(request), _packed(request, study), _packed(request, study)
+    extra["notes"] = MetricRecord({"x": 1.0})
+    arrays = poisoned["generator"]
+    name, array = next(iter(arrays.items()))
     array.data = b"\xff" * len(array.data)
-    record[name] = array
-    for message in (bare, extra, poisoned):
+    arrays[name] = array
+    for record in (bare, extra, poisoned):
+        message = signed_request(request, record, SITE)
         assert _reason(site(Role.TRAIN), message) == "message_invalid"
     assert work.calls == []
 
@@ -184,7 +208,12 @@ def test_every_answer_is_in_the_ledger(site, study: Study, tmp_path: Path) -> No
     app = site(Role.TRAIN)
     for message in (_train(study), _train(study, study_sha256="0" * 64)):
         app.answer(message)
-    assert [entry.event for entry in Ledger(tmp_path / "ledger").entries()] == ["reply", "refusal"]
+    assert [entry.event for entry in Ledger(tmp_path / "ledger").entries()] == [
+        "request",
+        "reply",
+        "request",
+        "refusal",
+    ]
 
 
 @pytest.mark.usefixtures("flower_task")
@@ -193,5 +222,5 @@ def test_weights_leave_exactly_as_the_work_returned_them(site, study: Study) -> 
     reply = site(Role.TRAIN).answer(message).message
     for network, manifest in train_manifests(study).items():
         sent = manifest.unpack(message.content[network])
-        back = manifest.unpack(reply.content[network])
+        back = manifest.unpack(unsalted(reply.content)[network])
         assert all(torch.equal(back[name], sent[name]) for name in sent)

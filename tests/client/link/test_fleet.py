@@ -158,6 +158,7 @@ def test_a_bad_authority_is_refused(tmp_path: Path) -> None:
         serve(
             _coordinator(tmp_path),
             _unasked,
+            admit=lambda head, content: None,
             refuse_bundle=_unasked,
             bundle_sha256=BUNDLE_SHA256,
             stop=threading.Event(),

@@ -26,11 +26,11 @@ def coordinator(tmp_path: Path, study_text: str, monkeypatch: pytest.MonkeyPatch
 
     def make(statuses: list[int], times_s: Iterator[float]) -> Coordinator:
         ends = iter(statuses)
-        control = SimpleNamespace(register_site=lambda *_: 7, start_run=lambda: 1, stop_run=lambda _: None)
+        control = SimpleNamespace(start_run=lambda: 1, stop_run=lambda _: None)
         link = SimpleNamespace(address="", ca_certificate=b"", secret=b"", poll=lambda: None)
         stand_ins: dict[str, Any] = {
             "Control": lambda *_: nullcontext(control),
-            "SuperLink": lambda *_: nullcontext(link),
+            "SuperLink": lambda *_, **__: nullcontext(link),
             "make_certificates": lambda *_: None,
             "read_admissions": lambda _: (),
             "prepare_run": lambda *_: None,

@@ -25,13 +25,16 @@ def test_three_hospitals_train_on_different_scanners_and_one_is_held_out() -> No
 @pytest.mark.parametrize("hospital", HOSPITALS, ids=lambda hospital: hospital.name)
 def test_a_site_reads_what_the_demo_wrote_for_it(hospital: VirtualHospital, tmp_path: Path) -> None:
     strange = tmp_path / 'a "quoted" \\ folder'
-    write_document(site_file(hospital, strange / "s.toml", strange / "ca.crt", 4711), tmp_path / "site.toml")
+    write_document(
+        site_file(hospital, strange / "s.toml", strange / "ca.crt", "ssh-ed25519 AAAA", 4711), tmp_path / "site.toml"
+    )
     read = SiteSettings.from_toml(tmp_path / "site.toml")
     assert (read.name, read.role, read.workers) == (hospital.name, hospital.role, 1)
     assert (read.archive, read.state) == (tmp_path / "archive", tmp_path / "state")
     assert read.studies == (strange / "s.toml",)
     assert read.coordinator.address == "127.0.0.1:4711"
     assert read.coordinator.ca_certificate == strange / "ca.crt"
+    assert read.coordinator.release_key == "ssh-ed25519 AAAA"
     assert read.coordinator.private_key == tmp_path / "site.key"
 
 

@@ -14,11 +14,13 @@ from common.trust import BUNDLE_SHA256
 
 silence_flower()
 
-from flwr.app import Error, Message  # noqa: E402 - after silencing
+from flwr.app import Message  # noqa: E402 - after silencing
 
 from client.gate import Released  # noqa: E402
 from client.link import Coordinator  # noqa: E402
 from client.link.fleet import serve  # noqa: E402
+from common.release import pinned_key  # noqa: E402
+from tests.letters import SignedSite, key_of  # noqa: E402
 
 folder, address = Path(sys.argv[1]), sys.argv[2]
 stop = threading.Event()
@@ -26,22 +28,26 @@ for number in (signal.SIGTERM, signal.SIGINT):
     signal.signal(number, lambda *_: stop.set())
 
 
-def answer(message: Message) -> Released:
+def answer(message: Message) -> Message:
     """Echo, or wait for the kill."""
     asked = folder / "asked"
     if message.content["header"]["json"] == "wait at first" and not asked.exists():
         asked.touch()
         stop.wait(60)
-    return Released(Message(message.content, reply_to=message))
+    return Message(message.content, reply_to=message)
 
 
+signed = SignedSite(
+    answer, key_of((folder / "site.key").read_bytes()), pinned_key((folder / "coordinator.pub").read_text())
+)
 coordinator = Coordinator(
     address, (folder / "ca.crt").read_bytes(), (folder / "site.key").read_bytes(), folder / "state"
 )
 serve(
     coordinator,
-    answer,
-    refuse_bundle=lambda message: Released(Message(Error(200, "bundle_unknown"), reply_to=message)),
+    lambda message: Released(signed.answer(message)),
+    admit=signed.admit,
+    refuse_bundle=lambda message: Released(signed.refuse(message)),
     bundle_sha256=BUNDLE_SHA256,
     stop=stop,
     on_event=lambda event: print(event.kind, event.detail, flush=True),

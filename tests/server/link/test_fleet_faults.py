@@ -15,10 +15,11 @@ from flwr.supernode.fleet_http_client import FleetHttpClient
 
 from client.link import LinkEventKind
 from common.errors import ExitCode, Refusal
-from common.exchange import Kind, RefusalCode
+from common.exchange import RefusalCode, ReplySize
 from common.trust import load_private_key, new_site_key, public_key_of
 from server.consortium import make_certificates
 from server.link import Answer, AnswerError, Control, ServerTask
+from tests.letters import ABOUT
 
 pytestmark = pytest.mark.processes
 
@@ -31,7 +32,7 @@ def _request(data: bytes = b"") -> RecordDict:
 
 
 def _ask_one(line, site: str, record: RecordDict, timeout_s: float = 30.0) -> Answer:
-    (answer,) = line.ask({site: record}, Kind.TRAIN, timeout_s, lambda: False)
+    (answer,) = line.ask({site: record}, ABOUT, timeout_s, lambda: False)
     return answer
 
 
@@ -114,20 +115,18 @@ def test_a_known_site_whose_activation_seems_to_fail_gets_in_at_once(
 
 def test_superlink_says_not_stored_to_a_repeated_push(consortium, monkeypatch: pytest.MonkeyPatch) -> None:
     # The contract behind the tolerance: should Flower make pushes idempotent, it can go.
-    stored, original = list[bool](), FleetHttpClient.PushObject
+    stored, original = list[tuple[bool, bool]](), FleetHttpClient.PushObject
 
     def twice(self, request):
-        stored.append(original(self, request).stored)
-        response = original(self, request)
-        stored.append(response.stored)
-        raise httpx.ReadError("connection reset") if len(stored) == 2 else AssertionError
+        stored.append((original(self, request).stored, original(self, request).stored))
+        raise httpx.ReadError("connection reset") if len(stored) == 1 else AssertionError
 
     monkeypatch.setattr(FleetHttpClient, "PushObject", twice)
     site = consortium.site("pushes-twice")
     with site.running(), consortium.run() as grid:
         line = consortium.line(grid, "pushes-twice")
-        next(line.ask({"pushes-twice": _request()}, Kind.TRAIN, 2.0, lambda: False))
-    assert stored[:2] == [True, False]
+        next(line.ask({"pushes-twice": _request()}, ABOUT, 2.0, lambda: False))
+    assert stored[0] == (True, False)
 
 
 def test_a_reply_that_is_never_finished_holds_nobody_up(consortium, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +144,7 @@ def test_a_reply_that_is_never_finished_holds_nobody_up(consortium, monkeypatch:
         line = consortium.line(grid, "never-finishes", "finishes")
         requests = {site: _request(site.encode()) for site in ("never-finishes", "finishes")}
         started = time.monotonic()
-        answers = list(line.ask(requests, Kind.TRAIN, 4.0, lambda: False))
+        answers = list(line.ask(requests, ABOUT, 4.0, lambda: False))
         took_s = time.monotonic() - started
         release.set()
     assert [(a.site, a.error) for a in answers] == [("finishes", None), ("never-finishes", AnswerError.TIMED_OUT)]
@@ -156,7 +155,7 @@ def test_a_reply_beyond_the_limit_is_dropped(consortium) -> None:
     def large(message: Message) -> Message:
         return Message(_request(bytes(2_000_000)), reply_to=message)
 
-    with consortium.site("large", answer=large).running(), consortium.run(max_reply_bytes=1_000_000) as grid:
+    with consortium.site("large", answer=large).running(), consortium.run(largest=ReplySize(1_000_000, 100)) as grid:
         answer = _ask_one(consortium.line(grid, "large"), "large", _request())
     assert answer == Answer("large", None, AnswerError.REFUSED_BY_SITE, RefusalCode.INTERNAL)
 
@@ -260,7 +259,7 @@ def test_abandoned_runs_are_ended_by_the_next_one(consortium) -> None:
 def test_a_proxy_in_the_environment_is_not_used_for_the_superlink(consortium, monkeypatch: pytest.MonkeyPatch) -> None:
     link = consortium.superlink
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
-    with Control(link.address, link.ca_certificate) as control:
+    with Control(link.address, link.ca_certificate, link.secret) as control:
         run_id = control.start_run()
     with ServerTask(link.address, link.ca_certificate, link.secret, run_id=run_id) as grid:
         assert list(grid.get_nodes()) == []

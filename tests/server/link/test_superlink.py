@@ -14,10 +14,11 @@ import pytest
 from flwr.app import ConfigRecord, Message, RecordDict
 
 from common.errors import ExitCode, Refusal
-from common.exchange import Kind, RefusalCode
+from common.exchange import RefusalCode
 from common.trust import bundle_of
 from server.consortium import make_certificates
 from server.link import Answer, AnswerError, SuperLink, superlink_entry
+from tests.letters import ABOUT
 
 ENTRY = Path(superlink_entry.__file__)
 REQUEST = RecordDict({"header": ConfigRecord({"json": "{}"})})
@@ -120,7 +121,7 @@ def test_a_round_survives_the_superlinks_death(consortium) -> None:
     with consortium.site("survivor", answer=app).running(), consortium.run() as grid:
         line = consortium.line(grid, "survivor")
         asking = threading.Thread(
-            target=lambda: answers.extend(line.ask({"survivor": REQUEST}, Kind.TRAIN, 60, lambda: False))
+            target=lambda: answers.extend(line.ask({"survivor": REQUEST}, ABOUT, 60, lambda: False))
         )
         asking.start()
         assert working.wait(20)
@@ -161,7 +162,7 @@ def pair(consortium):
 def test_site_processes_answer(consortium, pair) -> None:
     with consortium.run() as grid:
         line = consortium.line(grid, *pair)
-        answers = {a.site: a.record for a in line.ask(dict.fromkeys(pair, REQUEST), Kind.REGISTER, 60, lambda: False)}
+        answers = {a.site: a.record for a in line.ask(dict.fromkeys(pair, REQUEST), ABOUT, 60, lambda: False)}
     assert answers == dict.fromkeys(pair, REQUEST)
 
 
@@ -169,7 +170,7 @@ def test_site_processes_answer(consortium, pair) -> None:
 def test_site_processes_refuse_a_coordinator_of_another_release(consortium, pair) -> None:
     with consortium.run(bundle=bundle_of("9.9.9")) as grid:
         line = consortium.line(grid, *pair)
-        answers = list(line.ask(dict.fromkeys(pair, REQUEST), Kind.EVALUATE, 60, lambda: False))
+        answers = list(line.ask(dict.fromkeys(pair, REQUEST), ABOUT, 60, lambda: False))
     assert {(a.error, a.refusal) for a in answers} == {(AnswerError.REFUSED_BY_SITE, RefusalCode.BUNDLE_UNKNOWN)}
 
 
@@ -180,7 +181,7 @@ def test_a_killed_site_that_starts_again_rejoins_and_is_asked_anew(consortium, p
     with consortium.run() as grid:
         line = consortium.line(grid, *pair)
         asking = threading.Thread(
-            target=lambda: answers.extend(line.ask({"process-a": request}, Kind.TRAIN, 120, lambda: False))
+            target=lambda: answers.extend(line.ask({"process-a": request}, ABOUT, 120, lambda: False))
         )
         asking.start()
         consortium.wait_for((consortium.folder / "process-a" / "asked").exists)

@@ -29,6 +29,7 @@ from common.study import Study
 from server.consortium import AdmittedSite
 from server.link import InProcessGrid, Line
 from server.rounds import Asker, EventLog, RoundLoop, RunContext, RunDirectory, prepare_run
+from tests.letters import KEYS, SignedSite, line_of
 
 CASES = {"east": 2, "north": 3, "south": 5, "west": 0}
 LOSSES = TrainLosses(generator=1.0, reconstruction=0.5, reprojection=0.2, adversarial=0.1, discriminator=0.3)
@@ -118,10 +119,17 @@ class Bench:
     stop: bool = False
     wait_for_sites_s: float = 10.0
     on_round: Callable[[], None] = lambda: None
+    refresh: Callable[[], None] = lambda: None
+    nodes: dict[str, int] = field(default_factory=dict)
+    line: Line | None = None
+
+    def signed(self, name: str) -> SignedSite:
+        return SignedSite(self.sites[name].answer, KEYS[name])
 
     def run(self) -> RunDirectory:
-        nodes = {name: number for number, name in enumerate(sorted(self.sites), start=101)}
-        grid = InProcessGrid({nodes[name]: site.answer for name, site in self.sites.items()})
+        self.nodes = nodes = {name: number for number, name in enumerate(sorted(self.sites), start=101)}
+        grid = InProcessGrid({nodes[name]: self.signed(name).answer for name in self.sites})
+        self.line = line_of(grid, nodes, KEYS)
         directory = RunDirectory(self.path)
         record = prepare_run(self.study, directory)
         context = RunContext(
@@ -129,7 +137,8 @@ class Bench:
             run=record.run,
             admitted=self.admitted,
             directory=directory,
-            asker=Asker(Line(grid, nodes), lambda: self.stop),
+            asker=Asker(self.line, lambda: self.stop),
+            refresh=self.refresh,
             events=EventLog(directory.events),
             reask_wait_s=0.01,
         )

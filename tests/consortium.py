@@ -14,16 +14,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from flwr.app import Error, Message
+from flwr.app import Message
 
 from client.gate import Released
 from client.link import Coordinator, LinkEvent, LinkEventKind
 from client.link.fleet import serve
+from common.signatures import SigningKey
 from common.trust import BUNDLE, BUNDLE_SHA256, new_site_key
 from server.consortium import make_certificates
 from server.link import Control, Line, RoundGrid, ServerTask, SuperLink
+from tests.letters import COORDINATOR, SignedSite, key_of, line_of
 
-ECHO_SITE = Path(__file__).with_name("echo_site.py")
+ECHO_SITE = Path(__file__).parent / "server" / "link" / "echo_site.py"
 
 
 def free_port() -> int:
@@ -64,13 +66,17 @@ class ThreadSite:
     stop: threading.Event = field(default_factory=threading.Event)
     failure: Exception | None = None
 
+    def __post_init__(self) -> None:
+        self.signed = SignedSite(lambda message: self.answer(message), key_of(self.coordinator.private_key))
+
     def run(self) -> None:
         """Serve until stopped; keeps what it raised."""
         try:
             serve(
                 self.coordinator,
-                lambda message: Released(self.answer(message)),
-                refuse_bundle=lambda message: Released(Message(Error(200, "bundle_unknown"), reply_to=message)),
+                lambda message: Released(self.signed.answer(message)),
+                admit=self.signed.admit,
+                refuse_bundle=lambda message: Released(self.signed.refuse(message)),
                 bundle_sha256=self.bundle_sha256,
                 stop=self.stop,
                 on_event=self.events.append,
@@ -103,6 +109,7 @@ class Consortium:
     superlink: SuperLink
     control: Control
     nodes: dict[str, int] = field(default_factory=dict)
+    keys: dict[str, SigningKey] = field(default_factory=dict)
 
     wait_for = staticmethod(wait_for)
     end = staticmethod(end)
@@ -115,6 +122,8 @@ class Consortium:
         folder.mkdir()
         private, public = new_site_key()
         (folder / "site.key").write_bytes(private)
+        (folder / "coordinator.pub").write_bytes(COORDINATOR.verifying.openssh)
+        self.keys[site] = key_of(private)
         (folder / "ca.crt").write_bytes(self.superlink.ca_certificate)
         if admitted:
             self.nodes[site] = self.control.register_site(public, site)
@@ -130,7 +139,7 @@ class Consortium:
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     @contextlib.contextmanager
-    def run(self, *, bundle: bytes = BUNDLE, **options: int) -> Iterator[RoundGrid]:
+    def run(self, *, bundle: bytes = BUNDLE, **options: object) -> Iterator[RoundGrid]:
         """A new run, held by this process."""
         run_id = self.control.start_run(bundle, hashlib.sha256(bundle).hexdigest())
         with ServerTask(
@@ -140,19 +149,19 @@ class Consortium:
 
     def line(self, grid: RoundGrid, *sites: str, reconnect_s: float = 60.0) -> Line:
         """The line to some sites, once all of them are online."""
-        line = Line(grid, {site: self.nodes[site] for site in sites}, reconnect_s=reconnect_s)
+        line = line_of(grid, {site: self.nodes[site] for site in sites}, self.keys, reconnect_s=reconnect_s)
         wait_for(lambda: line.online() == set(sites))
         return line
 
 
 @pytest.fixture(scope="session")
 def consortium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Consortium]:
-    """One SuperLink for all tests of this folder; each test names its own sites."""
+    """One SuperLink for all tests; each test names its own sites."""
     folder = tmp_path_factory.mktemp("consortium")
     certificates = make_certificates(folder / "certificates", ["localhost"])
     with (
         SuperLink(folder / "superlink", certificates, free_port()) as superlink,
-        Control(superlink.address, superlink.ca_certificate) as control,
+        Control(superlink.address, superlink.ca_certificate, superlink.secret) as control,
     ):
         yield Consortium(folder, superlink, control)
         group, started = superlink.pid, time.monotonic()
