@@ -1,7 +1,8 @@
 """The one gate: nothing leaves the site but what it releases, and it records what it releases first.
 
 The gate does not trust its caller. It reads the packed record back as the coordinator will, holds it against the
-study's wire contract and privacy settings, writes the ledger, and only then hands out the message to send.
+study's wire contract, its privacy settings and what can be true, writes the ledger, and only then hands out the
+message to send.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from flwr.app import ArrayRecord, ConfigRecord, Error, Message, RecordDict
 from client.gate.ledger import Ledger, SentRecord
 from common.errors import ExitCode, Refusal
 from common.exchange import (
-    EvaluateReply,
     Kind,
     Manifest,
     RefusalCode,
@@ -27,6 +27,7 @@ from common.exchange import (
     train_manifests,
     unpack_weights,
 )
+from common.plausibility import fault_of
 from common.study import Study
 
 ERROR_CODE = 200
@@ -93,26 +94,14 @@ def _packed(reply: Reply, weights: Mapping[str, tuple[Manifest, Weights]]) -> Re
 def _check(record: RecordDict, reply: Reply, manifests: Mapping[str, Manifest], study: Study) -> None:
     if reply.study_sha256 != study.sha256:
         raise _refused("reply names another study", "study_sha256")
-    if isinstance(reply, EvaluateReply):
-        _check_statistics(reply, study)
+    if fault := fault_of(reply, study):
+        raise _refused(fault.what, fault.where)
     try:
         if read_reply(record, reply.kind) != reply:
             raise _refused("packed reply differs from the reply", "header")
         unpack_weights(record, manifests)
     except Refusal as refusal:
         raise _refused(refusal.what, refusal.where) from refusal
-
-
-def _check_statistics(reply: EvaluateReply, study: Study) -> None:
-    few = study.privacy.minimum_cases
-    if reply.suppressed != (reply.cases < few):
-        raise _refused(f"statistics over fewer than {few} cases must be suppressed", "suppressed")
-    if reply.suppressed and reply.methods:
-        raise _refused("suppressed reply holds statistics", "methods")
-    for method in reply.methods:
-        for name, sums in method.metrics.items():
-            if not few <= sums.cases <= reply.cases:
-                raise _refused(f"statistic over {sums.cases} cases", f"{method.method}.{name}")
 
 
 def _header(record: RecordDict) -> ConfigRecord:
