@@ -22,11 +22,12 @@ from common.exchange import (
 from common.plausibility import fault_of
 from common.roles import Role
 from common.study import Study
+from server.consortium import AdmittedSite
 from server.rounds.record import SiteRecord
 
 
-def read_register(record: RecordDict, request: RegisterRequest, role: Role, study: Study) -> RegisterReply:
-    """A registration whose role is the admitted one and whose case numbers fit it and each other.
+def read_register(record: RecordDict, request: RegisterRequest, admitted: AdmittedSite, study: Study) -> RegisterReply:
+    """A registration whose role and case numbers are such as the site was admitted with, and fit each other.
 
     Raises:
         Refusal: ``EXCHANGE_INVALID``, ``ROLE_REFUSED``.
@@ -35,6 +36,7 @@ def read_register(record: RecordDict, request: RegisterRequest, role: Role, stud
     assert isinstance(reply, RegisterReply)  # noqa: S101 - the kind decides the type
     unpack_weights(record, {})
     _check_identity(reply.study_sha256, reply.run, request)
+    role = admitted.role
     if reply.role is not role:
         mend = "make the site's settings and the coordinator's admission name the same role"
         raise Refusal(
@@ -42,6 +44,8 @@ def read_register(record: RecordDict, request: RegisterRequest, role: Role, stud
         )
     if role is Role.EVALUATE and reply.train_cases:
         raise _invalid("held-out site has training cases", "train_cases")
+    if admitted.most_cases is not None and reply.flow.used > admitted.most_cases:
+        raise _invalid(f"{reply.flow.used} cases, admitted with at most {admitted.most_cases}", "flow.used")
     _check_plausible(reply, study)
     return reply
 
