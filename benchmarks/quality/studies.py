@@ -153,5 +153,7 @@ def study_of(network: str, seed: int, steps: int, *, federation: Federation | No
         "adversarial_from_step": round(chosen.joins_at * steps),
     }
     document["federation"]["rounds"] = rounds
+    # Its sites are alike, and no record follows from a bound that none of them meets.
+    document["federation"].pop("maximum_share", None)
     document["widening"] = Widening(**chosen.widening).model_dump()
     return Study.model_validate(document)

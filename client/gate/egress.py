@@ -1,8 +1,9 @@
 """The one gate: nothing leaves the site but what it releases, and it records what it releases first.
 
 The gate does not trust its caller. It reads the packed record back as the coordinator will, holds it against the
-study's wire contract and privacy settings, writes the ledger, and only then hands out the signed message to send. What
-comes in passes it too: a request that the coordinator did not sign for this site is dropped unread.
+study's wire contract, its privacy settings and what can be true, writes the ledger, and only then hands out the signed
+message to send. What comes in passes it too: a request that the coordinator did not sign for this site is dropped
+unread.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from client.gate.ledger_export import remember_keys
 from common.errors import ExitCode, Refusal
 from common.exchange import (
     WEIGHT_RECORDS,
-    EvaluateReply,
     Kind,
     Manifest,
     RefusalCode,
@@ -35,6 +35,7 @@ from common.exchange import (
     unpack_weights,
     unsalted,
 )
+from common.plausibility import fault_of
 from common.study import Study
 
 HEADER = "header"
@@ -168,26 +169,14 @@ def _packed(reply: Reply, weights: Mapping[str, tuple[Manifest, Weights]]) -> Re
 def _check(record: RecordDict, reply: Reply, manifests: Mapping[str, Manifest], study: Study) -> None:
     if reply.study_sha256 != study.sha256:
         raise _refused("reply names another study", "study_sha256")
-    if isinstance(reply, EvaluateReply):
-        _check_statistics(reply, study)
+    if fault := fault_of(reply, study):
+        raise _refused(fault.what, fault.where)
     try:
         if read_reply(record, reply.kind) != reply:
             raise _refused("packed reply differs from the reply", "header")
         unpack_weights(record, manifests)
     except Refusal as refusal:
         raise _refused(refusal.what, refusal.where) from refusal
-
-
-def _check_statistics(reply: EvaluateReply, study: Study) -> None:
-    few = study.privacy.minimum_cases
-    if reply.suppressed != (reply.cases < few):
-        raise _refused(f"statistics over fewer than {few} cases must be suppressed", "suppressed")
-    if reply.suppressed and reply.methods:
-        raise _refused("suppressed reply holds statistics", "methods")
-    for method in reply.methods:
-        for name, sums in method.metrics.items():
-            if not few <= sums.cases <= reply.cases:
-                raise _refused(f"statistic over {sums.cases} cases", f"{method.method}.{name}")
 
 
 def _header(record: RecordDict) -> ConfigRecord:

@@ -3,6 +3,7 @@
 from common.metrics.calculation import CaseMetrics, case_metrics, mae_hu, psnr_db, reprojection_error
 from common.metrics.definitions import (
     GENERATOR,
+    METHOD_NAMES,
     PRINCIPAL,
     MethodDefinition,
     MetricDefinition,
@@ -29,6 +30,7 @@ __all__ = [
     "BONE_HU",
     "BRAIN_HU",
     "GENERATOR",
+    "METHOD_NAMES",
     "PRINCIPAL",
     "SOFT_HU",
     "CaseMetrics",

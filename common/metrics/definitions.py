@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import final
 
 from pydantic import BaseModel, ConfigDict
@@ -21,6 +22,12 @@ from common.study import Study
 
 GENERATOR = "generator"
 PRINCIPAL = ("psnr_db", "ssim", "mae_hu")
+VOLUME, BODY, DEEP = "volume", "body", "deep_brain"
+# No film shows anything behind a line integral of 100; e^-100 of the photons come through.
+_OPAQUE = 100.0
+# Of ratios to what the truth holds, which may be little.
+_LARGEST_RATIO = 1e4
+_LARGEST_SPECTRUM_DB = 400.0
 
 
 class _Definition(BaseModel):
@@ -37,7 +44,9 @@ class MetricDefinition(_Definition):
         unit: ``dB``, ``HU``, or empty.
         decimals: decimals printed.
         higher_is_better: the direction of improvement.
-        lowest, highest: bounds that no mean can lie outside.
+        lowest, highest: bounds that no case's value can lie outside.
+        region: the part of the truth it is taken over, where that alone says which cases have it: metrics of one
+            region count the same cases, those of the ``volume`` all. Empty where it counts for itself.
         text: the definition.
     """
 
@@ -48,6 +57,7 @@ class MetricDefinition(_Definition):
     higher_is_better: bool = True
     lowest: float = -1e12
     highest: float = 1e12
+    region: str = ""
     text: str
 
     @property
@@ -98,6 +108,10 @@ _METHODS = (
 )
 
 
+METHOD_NAMES = tuple(definition.name for definition in _METHODS)
+"""The methods that sites may report, and no others."""
+
+
 def window_text(study: Study) -> str:
     """The HU window as printed beside metrics: ``−1000..1500 HU``."""
     return f"{_number(study.window.low_hu)}..{_number(study.window.high_hu)} HU"
@@ -106,6 +120,10 @@ def window_text(study: Study) -> str:
 def metric_definitions(study: Study) -> tuple[MetricDefinition, ...]:
     """The metrics sites report, in the order of the tables; the words follow :mod:`common.metrics`."""
     window, width = window_text(study), _number(study.window.width_hu)
+
+    def hounsfield(name: str, label: str, text: str, region: str = "") -> MetricDefinition:
+        return _hounsfield(name, label, text, region, study.window.width_hu)
+
     ssim = (
         f"Gaussian kernel of {SSIM_EDGE} voxels, σ {SSIM_SIGMA:g} voxels, population covariance, "
         f"K₁ {SSIM_K1:g}, K₂ {SSIM_K2:g}"
@@ -116,6 +134,7 @@ def metric_definitions(study: Study) -> tuple[MetricDefinition, ...]:
         _decibel(
             "psnr_db",
             "PSNR",
+            VOLUME,
             f"Peak signal-to-noise ratio, dB, window {window}, data range {width} HU: 10·log₁₀ of {width}² over the "
             "mean squared error of all voxels, both volumes clipped to the window; "
             f"at most {_number(HIGHEST_PSNR_DB)} dB.",
@@ -125,24 +144,28 @@ def metric_definitions(study: Study) -> tuple[MetricDefinition, ...]:
             "SSIM",
             f"Structural similarity in 3D, window {window}, data range {width} HU: {ssim}; mean over the region where "
             "the whole kernel lies inside the volume (valid).",
+            region=VOLUME,
         ),
-        _hounsfield("mae_hu", "MAE", f"Mean absolute error over all voxels, both volumes clipped to {window}."),
+        hounsfield("mae_hu", "MAE", f"Mean absolute error over all voxels, both volumes clipped to {window}.", VOLUME),
         _decibel(
             "psnr_body_db",
             "PSNR in the body",
+            BODY,
             f"PSNR over the body mask of the true volume, window {window}, data range {width} HU. The body is the "
             f"largest connected part above {_number(BODY_HU)} HU, with holes filled in each axial plane.",
         ),
         _ratio("ssim_body", "SSIM in the body", f"Mean of the SSIM map over the body mask, window {window}."),
-        _hounsfield("mae_body_hu", "MAE in the body", f"MAE over the body mask of the true volume, window {window}."),
-        _hounsfield("mae_bone_hu", "MAE in bone", f"MAE where the true volume lies {bone}, window {window}."),
-        _hounsfield(
+        hounsfield(
+            "mae_body_hu", "MAE in the body", f"MAE over the body mask of the true volume, window {window}.", BODY
+        ),
+        hounsfield("mae_bone_hu", "MAE in bone", f"MAE where the true volume lies {bone}, window {window}."),
+        hounsfield(
             "mae_brain_hu",
             "MAE in brain",
             f"MAE inside the body mask where the true volume lies in {brain}, window {window}. Soft tissue of scalp "
             "and neck in that range counts too.",
         ),
-        _hounsfield(
+        hounsfield(
             "mae_intracranial_hu",
             "MAE in brain inside the skull",
             f"MAE in brain, only where bone ({bone} in the true volume) is met in at least four of the five directions "
@@ -156,6 +179,7 @@ def metric_definitions(study: Study) -> tuple[MetricDefinition, ...]:
             "Cosine similarity",
             f"Cosine of the angle between both volumes as vectors, clipped to {window}, with the window's lower edge "
             "as zero.",
+            0,
         ),
         MetricDefinition(
             name="reprojection",
@@ -163,6 +187,8 @@ def metric_definitions(study: Study) -> tuple[MetricDefinition, ...]:
             decimals=4,
             higher_is_better=False,
             lowest=0,
+            highest=_OPAQUE,
+            region=VOLUME,
             text="Mean absolute difference, over the pixels of both views, between the case's line integrals without "
             f"noise and those of the predicted volume, clipped to {window}; dimensionless.",
         ),
@@ -170,6 +196,7 @@ def metric_definitions(study: Study) -> tuple[MetricDefinition, ...]:
             name="gradient_ratio",
             label="Sharpness",
             lowest=0,
+            highest=_LARGEST_RATIO,
             text="Mean gradient magnitude (central differences) over the body mask, of the predicted volume over that "
             f"of the true one, window {window}: 1 is as sharp as the truth, less is blurred, more is noisier.",
         ),
@@ -180,15 +207,16 @@ def metric_definitions(study: Study) -> tuple[MetricDefinition, ...]:
             decimals=2,
             higher_is_better=False,
             lowest=0,
+            highest=_LARGEST_SPECTRUM_DB,
             text="Mean absolute difference of the radial power spectra of the predicted and the true volume, window "
             f"{window}, mean taken off and a Hann window over each axis, over shells one period wide up to Nyquist's "
             "frequency.",
         ),
-        *_inside_the_skull(),
+        *_inside_the_skull(study),
     )
 
 
-def _inside_the_skull() -> tuple[MetricDefinition, ...]:
+def _inside_the_skull(study: Study) -> tuple[MetricDefinition, ...]:
     soft, csf = f"{_number(SOFT_HU[0])}..{_number(SOFT_HU[1])} HU", f"below {_number(CSF_HU)} HU"
     within = (
         f"what bone (above {_number(BONE_HU)} HU, closed by a disc of {CLOSING_MM:g} mm) encloses in axial planes, "
@@ -199,11 +227,19 @@ def _inside_the_skull() -> tuple[MetricDefinition, ...]:
         f"Both volumes are clipped to {soft} and smoothed by a Gaussian of {SMOOTHING_MM:g} mm."
     )
     return (
-        _ratio("brain_correlation", "Correlation in brain", f"Pearson's correlation of prediction and truth. {deep}"),
+        _ratio(
+            "brain_correlation",
+            "Correlation in brain",
+            f"Pearson's correlation of prediction and truth. {deep}",
+            region=DEEP,
+        ),
         MetricDefinition(
             name="brain_slope",
             label="Slope in brain",
             decimals=2,
+            lowest=-_LARGEST_RATIO,
+            highest=_LARGEST_RATIO,
+            region=DEEP,
             text="Covariance of prediction and truth over the truth's variance: 0 is an even grey, 1 the whole "
             f"contrast. {deep}",
         ),
@@ -211,6 +247,8 @@ def _inside_the_skull() -> tuple[MetricDefinition, ...]:
             name="csf_contrast",
             label="CSF contrast",
             decimals=2,
+            lowest=-_LARGEST_RATIO,
+            highest=_LARGEST_RATIO,
             text=f"Mean over fluid (truth {csf}) less the mean over what lies {BESIDE_MM[0]:g} to {BESIDE_MM[1]:g} mm "
             f"from it, in the prediction, relative to the same in the truth. {deep}",
         ),
@@ -222,6 +260,7 @@ def _inside_the_skull() -> tuple[MetricDefinition, ...]:
             decimals=2,
             higher_is_better=False,
             lowest=0,
+            highest=math.prod(study.grid.extent_mm) / 1000,
             text=f"Volume of the connected pieces of at least {LEAST_INVENTION_CM3:g} cm³ that differ by over "
             f"{_number(INVENTED_HU)} HU from the truth and more than it from the middle of the brain, each volume less "
             f"its median inside the skull, where the truth is even (SD up to {_number(EVEN_SD_HU)} HU within "
@@ -256,16 +295,29 @@ def method_order(name: str) -> tuple[int, str]:
     return (names.index(name), "") if name in names else (len(names), name)
 
 
-def _decibel(name: str, label: str, text: str) -> MetricDefinition:
-    return MetricDefinition(name=name, label=label, unit="dB", decimals=2, text=text)
+def _decibel(name: str, label: str, region: str, text: str) -> MetricDefinition:
+    # A window's whole width as error everywhere is 0 dB.
+    return MetricDefinition(
+        name=name, label=label, unit="dB", decimals=2, lowest=0, highest=HIGHEST_PSNR_DB, region=region, text=text
+    )
 
 
-def _hounsfield(name: str, label: str, text: str) -> MetricDefinition:
-    return MetricDefinition(name=name, label=label, unit="HU", decimals=1, higher_is_better=False, lowest=0, text=text)
+def _hounsfield(name: str, label: str, text: str, region: str, width_hu: float) -> MetricDefinition:
+    return MetricDefinition(
+        name=name,
+        label=label,
+        unit="HU",
+        decimals=1,
+        higher_is_better=False,
+        lowest=0,
+        highest=width_hu,
+        region=region,
+        text=text,
+    )
 
 
-def _ratio(name: str, label: str, text: str, lowest: float = -1) -> MetricDefinition:
-    return MetricDefinition(name=name, label=label, lowest=lowest, highest=1, text=text)
+def _ratio(name: str, label: str, text: str, lowest: float = -1, *, region: str = "") -> MetricDefinition:
+    return MetricDefinition(name=name, label=label, lowest=lowest, highest=1, region=region, text=text)
 
 
 def _number(value: float) -> str:

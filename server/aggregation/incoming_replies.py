@@ -13,6 +13,7 @@ from torch import Tensor
 
 from common.exchange import TrainReply, Weights, joined
 from common.files import make_folder, read_tensors, write_atomic, write_tensors
+from server.aggregation.stored_pieces import Piece, stored_pieces
 
 
 @final
@@ -39,10 +40,24 @@ class IncomingReplies:
     def keep(self, sites: Collection[str]) -> None:
         """Forget the replies of all others, e.g. of a site that was revoked or renamed in mid-round."""
         for site in set(self.replies()) - set(sites):
-            (self._folder / f"{site}.json").unlink()
-            (self._folder / f"{site}.safetensors").unlink(missing_ok=True)
+            self.remove(site)
 
-    def weights(self) -> Iterator[tuple[TrainReply, dict[str, Tensor]]]:
-        """Each reply with its joined weights, in the order of the sites' names, read when it is asked for."""
-        for site, reply in self.replies().items():
-            yield reply, read_tensors(self._folder / f"{site}.safetensors")
+    def remove(self, site: str) -> None:
+        """Forget a reply; nothing happens where there is none."""
+        for kind in ("json", "safetensors"):
+            (self._folder / f"{site}.{kind}").unlink(missing_ok=True)
+
+    def pieces(self) -> Iterator[Piece]:
+        """All replies side by side, a piece at a time, in the order of the sites' names; see :func:`stored_pieces`."""
+        yield from stored_pieces([self._folder / f"{site}.safetensors" for site in self.replies()])
+
+    def weights(self, sites: Collection[str] | None = None) -> Iterator[tuple[str, dict[str, Tensor]]]:
+        """Each site with its joined weights, in the order of the sites' names, read when it is asked for.
+
+        Args:
+            sites: only of these; of all where it is not given.
+        """
+        for site in self.replies():
+            if sites is not None and site not in sites:
+                continue
+            yield site, read_tensors(self._folder / f"{site}.safetensors")

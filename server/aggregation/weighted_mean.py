@@ -12,11 +12,12 @@ from torch import Tensor
 from common.errors import ExitCode, Refusal
 from common.exchange import TrainReply, Weights, parted
 from server.aggregation.incoming_replies import IncomingReplies
+from server.aggregation.shares import capped_shares
 from server.aggregation.strategy import Aggregate, RoundStart, Strategy
 from server.aggregation.update_norm import check_update
 
 # In float32 sizes: the sums and one term are float64, one reply or the mean is float32.
-_MODELS_AT_ONCE = 2 + 2 + 1
+MODELS_AT_ONCE = 2 + 2 + 1
 
 
 @final
@@ -26,11 +27,13 @@ class WeightedMean(Strategy):
 
     Attributes:
         weighting: a site's share: its number of training cases, or 1.
+        maximum_share: the most that any one site counts, of the whole.
         max_update_norm: refuse a reply whose weights lie further than this from what was sent, relative to its norm.
     """
 
     weighting: Literal["cases", "equal"]
     max_update_norm: float
+    maximum_share: float = 1.0
 
     @property
     def keeps(self) -> frozenset[str]:
@@ -39,7 +42,7 @@ class WeightedMean(Strategy):
 
     def memory_bytes(self, model_bytes: int, replies: int) -> int:  # noqa: ARG002 - one reply at a time
         """As much for any number of replies: one is in memory at a time."""
-        return _MODELS_AT_ONCE * model_bytes
+        return MODELS_AT_ONCE * model_bytes
 
     def check(self, trained: Mapping[str, Weights], start: RoundStart) -> None:
         """Refuse what moved too far."""
@@ -47,9 +50,11 @@ class WeightedMean(Strategy):
 
     def aggregate(self, start: RoundStart, replies: IncomingReplies) -> Aggregate:  # noqa: ARG002 - from replies alone
         """The mean by network."""
-        return Aggregate(parted(weighted_mean((self._share(reply), held) for reply, held in replies.weights())))
+        wanted = {site: self._wanted(reply) for site, reply in replies.replies().items()}
+        shares = capped_shares(wanted, self.maximum_share)
+        return Aggregate(parted(weighted_mean((shares[site], held) for site, held in replies.weights())))
 
-    def _share(self, reply: TrainReply) -> float:
+    def _wanted(self, reply: TrainReply) -> float:
         return float(reply.cases if self.weighting == "cases" else 1)
 
 

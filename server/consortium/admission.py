@@ -14,6 +14,7 @@ from common.roles import Role
 from common.trust import load_public_key, public_key_sha256
 
 MAX_SITES = 1000
+MostCases = Annotated[int, Field(ge=1, le=1_000_000)]
 SiteName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
 
 
@@ -26,6 +27,7 @@ class AdmittedSite(BaseModel):
         role: what the site does; the site's own settings must agree.
         public_key: one OpenSSH line, EC P-384.
         key_sha256: the key's digest, for comparison over the telephone.
+        most_cases: the most cases that the site may register; any number where it is not given.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -33,6 +35,7 @@ class AdmittedSite(BaseModel):
     role: Role
     public_key: bytes
     key_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    most_cases: MostCases | None = None
 
 
 @final
@@ -41,6 +44,7 @@ class _Entry(BaseModel):
     name: SiteName
     role: Role
     public_key: Annotated[str, Field(max_length=1000)]
+    most_cases: MostCases | None = None
 
 
 @final
@@ -49,7 +53,9 @@ class _Roll(BaseModel):
     site: Annotated[tuple[_Entry, ...], Field(max_length=MAX_SITES)] = ()
 
 
-def admit(name: str, role: Role, public_key: bytes, *, where: str = "site") -> AdmittedSite:
+def admit(
+    name: str, role: Role, public_key: bytes, *, most_cases: int | None = None, where: str = "site"
+) -> AdmittedSite:
     """One admitted site; its name and key are checked.
 
     Raises:
@@ -59,7 +65,9 @@ def admit(name: str, role: Role, public_key: bytes, *, where: str = "site") -> A
     load_public_key(public_key, where=f"{where}, public_key of '{name[:32]}'")
     digest = public_key_sha256(public_key)
     try:
-        return AdmittedSite(name=name, role=role, public_key=public_key.strip(), key_sha256=digest)
+        return AdmittedSite(
+            name=name, role=role, public_key=public_key.strip(), key_sha256=digest, most_cases=most_cases
+        )
     except ValidationError as error:
         raise first_fault(error, where, ExitCode.SETTINGS_INVALID) from error
 
@@ -84,14 +92,18 @@ def admit_all(sites: Iterable[AdmittedSite], *, where: str) -> tuple[AdmittedSit
 
 
 def read_admissions(path: Path) -> tuple[AdmittedSite, ...]:
-    """Admitted sites from a TOML file of ``[[site]]`` tables with ``name``, ``role`` and ``public_key``.
+    """Admitted sites from a TOML file of ``[[site]]`` tables with ``name``, ``role``, ``public_key`` and, where it is
+    bounded, ``most_cases``.
 
     Raises:
         Refusal: ``SETTINGS_INVALID`` if the file is unreadable or an entry is wrong or repeated.
     """
     where = str(path)
     roll = read_document(_Roll, path, ExitCode.SETTINGS_INVALID)
-    sites = (admit(entry.name, entry.role, entry.public_key.encode(), where=where) for entry in roll.site)
+    sites = (
+        admit(entry.name, entry.role, entry.public_key.encode(), most_cases=entry.most_cases, where=where)
+        for entry in roll.site
+    )
     return admit_all(sites, where=where)
 
 
@@ -102,7 +114,12 @@ def write_admissions(path: Path, sites: Iterable[AdmittedSite]) -> None:
         Refusal: ``DISK_FULL`` or ``DISK_UNWRITABLE``.
     """
     entries = (
-        _Entry(name=site.name, role=site.role, public_key=b" ".join(site.public_key.split()[:2]).decode("ascii"))
+        _Entry(
+            name=site.name,
+            role=site.role,
+            public_key=b" ".join(site.public_key.split()[:2]).decode("ascii"),
+            most_cases=site.most_cases,
+        )
         for site in sites
     )
     write_document(_Roll(site=tuple(entries)), path, mode=0o644)

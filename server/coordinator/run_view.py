@@ -63,6 +63,9 @@ class _Scene:
                 return f"{head} done in {event.values['seconds']:.1f} s"
             case "finished":
                 self.state = "finished"
+            case "flagged":
+                self.problems.append(f"{event.site}: {event.detail}")
+                return f"{head} {event.site} flagged: {event.detail}"
             case "problem":
                 self.problems.append(f"{event.site or 'run'}: {event.detail}")
                 return f"problem at {self.problems[-1]}"

@@ -54,7 +54,7 @@ class ParticipationRow(_Part):
 
 @final
 class Incident(_Part):
-    """The same thing going wrong at the same site, with the rounds it happened in."""
+    """The same thing going wrong, or being odd, at the same site, with the rounds it happened in."""
 
     site: str
     task: Task
@@ -115,11 +115,11 @@ def unregistered_sites(recorded: RecordedRun) -> tuple[str, ...]:
 
 
 def incidents_of(rows: Iterable[ParticipationRow]) -> tuple[Incident, ...]:
-    """Everything that was not accepted, grouped by site, task, outcome and reason."""
+    """Everything that was not accepted, or was odd, grouped by site, task, outcome and reason."""
     rounds: dict[tuple[str, Task, Outcome, str], list[int]] = {}
     for row in rows:
         for cell in row.cells:
-            if cell.outcome is not Outcome.ACCEPTED:
+            if cell.outcome is not Outcome.ACCEPTED or cell.reason:
                 rounds.setdefault((row.site, row.task, cell.outcome, cell.reason), []).append(cell.round)
     return tuple(
         Incident(site=site, task=task, outcome=outcome, reason=reason, rounds=tuple(numbers))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from common.exchange import MetricSums
-from common.metrics import GENERATOR, PRINCIPAL, MetricDefinition, method_order, metric_named
+from common.metrics import GENERATOR, PRINCIPAL, MetricDefinition, method_order
+from common.plausibility import sums_fault
 from common.roles import Role
 from server.report.recorded_run import RecordedRun
 from server.report.results import (
@@ -22,11 +23,8 @@ from server.report.results import (
     MetricResult,
     PooledMetric,
 )
-from server.report.statistics import consistent, difference, estimate, pool, random_effects
+from server.report.statistics import difference, estimate, pool, random_effects
 from server.rounds import Outcome, RoundRecord, SiteEvaluation
-
-# Means over cases may leave a metric's bounds by rounding alone.
-TOLERANCE = 1e-6
 
 Sums = Mapping[str, Mapping[str, MetricSums]]
 """Sums by method, then metric."""
@@ -63,7 +61,7 @@ class _Usable:
 
     def __init__(self, recorded: RecordedRun, known: tuple[MetricDefinition, ...]) -> None:
         self._minimum = recorded.study.privacy.minimum_cases
-        self._known = known
+        self._known = {definition.name: definition for definition in known}
         self.set_aside: list[str] = []
 
     def round(self, record: RoundRecord, sites: list[str]) -> dict[str, dict[str, dict[str, MetricSums]]]:
@@ -83,12 +81,12 @@ class _Usable:
         return {name: sums for name, sums in metrics.items() if name not in faults}
 
     def _fault(self, name: str, sums: MetricSums) -> str:
-        definition = metric_named(name, self._known)
+        definition = self._known.get(name)
+        if definition is None:
+            return "this release does not know it"
         if sums.cases < self._minimum:
             return f"fewer than {self._minimum} cases"
-        if not definition.lowest - TOLERANCE <= sums.mean <= definition.highest + TOLERANCE or not consistent(sums):
-            return "no real values have these sums"
-        return ""
+        return sums_fault(sums, definition)
 
 
 def _ordered_metrics(results: Iterable[Sums], known: tuple[MetricDefinition, ...]) -> list[str]:

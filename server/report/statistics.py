@@ -19,8 +19,6 @@ from common.exchange import MetricSums
 
 CONFIDENCE = 0.95
 MINIMUM_CENTRES = 2
-# Sums arrive rounded to float64, so Σx² may fall short of (Σx)²/n by rounding alone.
-ROUNDING = 1e-12
 
 
 class _Result(BaseModel):
@@ -75,12 +73,6 @@ class RandomEffects(_Result):
     tau2: FiniteFloat
     i2_percent: FiniteFloat
     q: FiniteFloat
-
-
-def consistent(sums: MetricSums) -> bool:
-    """Whether any real values can have these sums: n·Σx² ≥ (Σx)² (Cauchy–Schwarz), up to rounding."""
-    squares = Fraction(sums.total_of_squares) * sums.cases
-    return Fraction(sums.total) ** 2 <= squares * (1 + Fraction(ROUNDING) * sums.cases)
 
 
 def pool(parts: Iterable[MetricSums]) -> MetricSums:

@@ -63,8 +63,8 @@ def separation_text(separation: Separation) -> str:
 
 def limitations_of(recorded: RecordedRun, held_out: Evaluation, incidents: tuple[Incident, ...]) -> tuple[str, ...]:
     """What a reader must know before quoting a number, most consequential first."""
-    losses = _losses_note(incidents)
-    return (*limits_of_results(held_out, _record_gaps(recorded)), *([losses] if losses else []))
+    notes = (_losses_note(incidents), _outliers_note(incidents))
+    return (*limits_of_results(held_out, _record_gaps(recorded)), *(note for note in notes if note))
 
 
 def limits_of_results(held_out: Evaluation, gaps: Sequence[str] = ()) -> tuple[str, ...]:
@@ -220,5 +220,13 @@ def _record_gaps(recorded: RecordedRun) -> list[str]:
 
 
 def _losses_note(incidents: tuple[Incident, ...]) -> str:
-    count = sum(len(incident.rounds) for incident in incidents)
+    count = sum(len(incident.rounds) for incident in incidents if incident.outcome is not Outcome.ACCEPTED)
     return f"{counted(count, 'request')} ended without an accepted reply; the incidents are listed." if count else ""
+
+
+def _outliers_note(incidents: tuple[Incident, ...]) -> str:
+    odd = [incident for incident in incidents if incident.outcome is Outcome.ACCEPTED]
+    if not odd:
+        return ""
+    count, sites = sum(len(incident.rounds) for incident in odd), listed(sorted({incident.site for incident in odd}))
+    return f"{counted(count, 'update')} of {sites} lay apart from the others' and count; the incidents are listed."

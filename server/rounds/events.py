@@ -10,7 +10,16 @@ from typing import Literal, final
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 EventKind = Literal[
-    "waiting", "registered", "round_started", "trained", "aggregated", "evaluated", "round_ended", "finished", "problem"
+    "waiting",
+    "registered",
+    "round_started",
+    "trained",
+    "flagged",
+    "aggregated",
+    "evaluated",
+    "round_ended",
+    "finished",
+    "problem",
 ]
 
 

@@ -17,6 +17,7 @@ from common.exchange import Weights, on_the_wire, weights_sha256
 from server.aggregation import IncomingReplies, NetworkWeights, RoundStart, strategy_of
 from server.rounds.context import RunContext
 from server.rounds.evaluation import EvaluationHalf
+from server.rounds.outlying_updates import judge_updates
 from server.rounds.record import RoundRecord, RunRecord, SiteEvaluation, SiteTraining
 from server.rounds.registration import Registration
 from server.rounds.training import TrainingHalf
@@ -70,6 +71,8 @@ class RoundLoop:
             events.say("round_started", round_number=number, rounds=federation.rounds)
             incoming = IncomingReplies(self._context.directory.incoming(number))
             training = self._training.run(number, start, incoming)
+            if len(incoming.replies()) >= federation.minimum_train_sites:
+                training = judge_updates(self._context, number, start, incoming, training)
             if len(incoming.replies()) >= federation.minimum_train_sites:
                 self._context.directory.write_checkpoint(number, self._aggregated(start, average, incoming), training)
                 events.say("aggregated", round_number=number, rounds=federation.rounds)

@@ -56,7 +56,10 @@ class RunRecord(_Record):
 
 @final
 class SiteTraining(_Record):
-    """A site's training in one round; losses and counts only where its reply was accepted."""
+    """A site's training in one round; losses and counts only where its reply was accepted.
+
+    ``reason`` says why it was not, and of an accepted one what was odd about its update.
+    """
 
     site: str
     outcome: Outcome

@@ -79,7 +79,7 @@ class Registration:
         for answer in self._context.asker.ask(names, request, record, REGISTER_TIMEOUT_S):
             try:
                 admitted = self._context.admitted[answer.site]
-                self._admit(answer.site, read_register(content(answer), request, admitted.role))
+                self._admit(answer.site, read_register(content(answer), request, admitted, self._context.study))
             except Refusal as refusal:
                 if answer.record is not None or answer.refusal is not None:
                     self._refused.add(self._context.admitted[answer.site].key_sha256)

@@ -12,19 +12,22 @@ from common.exchange import (
     Kind,
     RegisterReply,
     RegisterRequest,
+    Reply,
     TrainReply,
     TrainRequest,
     read_reply,
     train_manifests,
     unpack_weights,
 )
+from common.plausibility import fault_of
 from common.roles import Role
 from common.study import Study
+from server.consortium import AdmittedSite
 from server.rounds.record import SiteRecord
 
 
-def read_register(record: RecordDict, request: RegisterRequest, role: Role) -> RegisterReply:
-    """A registration whose role is the admitted one and whose case numbers fit it.
+def read_register(record: RecordDict, request: RegisterRequest, admitted: AdmittedSite, study: Study) -> RegisterReply:
+    """A registration whose role and case numbers are such as the site was admitted with, and fit each other.
 
     Raises:
         Refusal: ``EXCHANGE_INVALID``, ``ROLE_REFUSED``.
@@ -33,6 +36,7 @@ def read_register(record: RecordDict, request: RegisterRequest, role: Role) -> R
     assert isinstance(reply, RegisterReply)  # noqa: S101 - the kind decides the type
     unpack_weights(record, {})
     _check_identity(reply.study_sha256, reply.run, request)
+    role = admitted.role
     if reply.role is not role:
         mend = "make the site's settings and the coordinator's admission name the same role"
         raise Refusal(
@@ -40,13 +44,16 @@ def read_register(record: RecordDict, request: RegisterRequest, role: Role) -> R
         )
     if role is Role.EVALUATE and reply.train_cases:
         raise _invalid("held-out site has training cases", "train_cases")
+    if admitted.most_cases is not None and reply.flow.used > admitted.most_cases:
+        raise _invalid(f"{reply.flow.used} cases, admitted with at most {admitted.most_cases}", "flow.used")
+    _check_plausible(reply, study)
     return reply
 
 
 def read_train(
     record: RecordDict, request: TrainRequest, site: SiteRecord, study: Study
 ) -> tuple[TrainReply, dict[str, dict[str, Tensor]]]:
-    """A training reply and its weights, held against manifest and registration.
+    """A training reply and its weights, held against manifest, registration and what the study asks for.
 
     Raises:
         Refusal: ``EXCHANGE_INVALID``.
@@ -57,11 +64,12 @@ def read_train(
     _check_round(reply.round, request.round)
     if not 0 < reply.cases <= site.train_cases:
         raise _invalid(f"{reply.cases} cases, registered {site.train_cases}", "cases")
+    _check_plausible(reply, study)
     return reply, unpack_weights(record, train_manifests(study))
 
 
 def read_evaluate(record: RecordDict, request: EvaluateRequest, site: SiteRecord, study: Study) -> EvaluateReply:
-    """An evaluation reply whose statistics fit the registration and the study's minimum count.
+    """An evaluation reply whose statistics fit the registration, the study's minimum count and what metrics can be.
 
     Raises:
         Refusal: ``EXCHANGE_INVALID``.
@@ -73,18 +81,13 @@ def read_evaluate(record: RecordDict, request: EvaluateRequest, site: SiteRecord
     _check_round(reply.round, request.round)
     if reply.cases > site.evaluation_cases:
         raise _invalid(f"{reply.cases} cases, registered {site.evaluation_cases}", "cases")
-    for method in reply.methods:
-        for name, sums in method.metrics.items():
-            _check_sums(sums.cases, sums.total, sums.total_of_squares, f"{method.method}.{name}")
-            if not study.privacy.minimum_cases <= sums.cases <= reply.cases:
-                raise _invalid(f"statistic over {sums.cases} of {reply.cases} cases", f"{method.method}.{name}")
+    _check_plausible(reply, study)
     return reply
 
 
-def _check_sums(cases: int, total: float, total_of_squares: float, where: str) -> None:
-    """Cauchy–Schwarz: n·Σx² ≥ (Σx)², up to rounding."""
-    if cases * total_of_squares < total * total * (1 - 1e-9) - 1e-9:
-        raise _invalid("sums of no real values: n·Σx² < (Σx)²", where)
+def _check_plausible(reply: Reply, study: Study) -> None:
+    if fault := fault_of(reply, study):
+        raise _invalid(fault.what, fault.where)
 
 
 def _check_identity(study_sha256: str, run: str, request: RegisterRequest | TrainRequest | EvaluateRequest) -> None:

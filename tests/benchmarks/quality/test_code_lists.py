@@ -34,6 +34,7 @@ NO_SAY = {
     "common/errors.py": "words",
     "common/exchange": "messages; how weights are rounded is counted",
     "common/files.py": "reads and writes",
+    "common/plausibility": "lets pass or refuses",
     "common/progress.py": "tells how far",
     "common/projection": "heads are HU; counted where radiographs are made",
     "common/roles.py": "words",

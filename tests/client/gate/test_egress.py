@@ -36,7 +36,7 @@ def gate(tmp_path: Path) -> Gate:
 
 def _train_reply(study: Study) -> TrainReply:
     return TrainReply(
-        study_sha256=study.sha256, run="r", round=1, cases=4, steps=2, skipped_steps=0, seconds=1.0, losses=LOSSES
+        study_sha256=study.sha256, run="r", round=1, cases=4, steps=40, skipped_steps=0, seconds=1.0, losses=LOSSES
     )
 
 

@@ -51,7 +51,7 @@ class ScriptedWork:
             role=Role.TRAIN,
             train_cases=4,
             evaluation_cases=1,
-            flow=CohortFlow(found=9, eligible=6, used=5),
+            flow=CohortFlow(found=9, eligible=6, used=5, excluded={"not_ct": 3, "not_a_head": 1}),
             release="0.1.0",
             device="cpu",
         )
@@ -65,7 +65,7 @@ class ScriptedWork:
             run=request.run,
             round=request.round,
             cases=4,
-            steps=2,
+            steps=40,
             skipped_steps=0,
             seconds=0.1,
             losses=LOSSES,

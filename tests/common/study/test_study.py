@@ -176,3 +176,32 @@ def test_uniform_consistency_may_work_outside_training_alone() -> None:
     text = 'consistency_weight = "uniform"\nconsistency_steps = 0\ninference_consistency_steps = 20'
     assert generator_of(text).steps_outside_training == 20
     assert generator_of("consistency_steps = 3").steps_outside_training == 3
+
+
+def test_how_liars_are_borne_is_no_part_of_a_study_that_does_not_say_so(study: Study) -> None:
+    names = ("strategy", "hostile_sites", "maximum_share", "outliers")
+    assert not [name for name in names if f'"{name}"' in study.canonical_json()]
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        ("maximum_share = 0.49", "maximum_share"),
+        ("maximum_share = 0.5", ""),
+        ("hostile_sites = 1", "hostile_sites goes with"),
+        ('strategy = "median"', "equal"),
+        ('strategy = "median"\nweighting = "equal"', ""),
+        ('strategy = "trimmed_mean"\nweighting = "equal"\nminimum_train_sites = 9', "they need it"),
+        ('strategy = "trimmed_mean"\nweighting = "equal"\nhostile_sites = 2\nminimum_train_sites = 4', "at least 5"),
+        ('strategy = "trimmed_mean"\nweighting = "equal"\nhostile_sites = 2\nminimum_train_sites = 5', ""),
+        ('strategy = "krum"\nweighting = "equal"\nhostile_sites = 1\nminimum_train_sites = 4', "at least 5"),
+        ('strategy = "krum"\nweighting = "equal"\nhostile_sites = 1\nminimum_train_sites = 5', ""),
+    ],
+)
+def test_a_federation_can_hold_what_it_promises(lines: str, reason: str) -> None:
+    text = f"{SMALL}[federation]\n{lines}\n"
+    if not reason:
+        Study.from_text(text, where="study.toml")
+        return
+    with pytest.raises(Refusal, match=reason):
+        Study.from_text(text, where="study.toml")

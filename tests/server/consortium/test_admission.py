@@ -8,6 +8,7 @@ from common.errors import ExitCode, Refusal
 from common.roles import Role
 from common.trust import new_site_key, public_key_sha256
 from server.consortium import AdmittedSite, admit, admit_all, read_admissions
+from server.consortium.admission import write_admissions
 
 
 def _entry(name: str, role: str, key: bytes) -> str:
@@ -80,3 +81,13 @@ def test_any_name_is_plain_or_refused(name: str) -> None:
     assert isinstance(site, AdmittedSite)
     assert name.isascii()
     assert name.replace("-", "").isalnum()
+
+
+def test_the_most_cases_of_a_site_come_back_as_they_were_written(tmp_path: Path) -> None:
+    sites = [
+        admit("north", Role.TRAIN, new_site_key()[1], most_cases=120),
+        admit("west", Role.EVALUATE, new_site_key()[1]),
+    ]
+    path = tmp_path / "sites.toml"
+    write_admissions(path, sites)
+    assert [site.most_cases for site in read_admissions(path)] == [120, None]

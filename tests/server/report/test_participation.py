@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from common.roles import Role
+from server.report.document import ReportDocument
 from server.report.participation import (
     Task,
     incidents_of,
@@ -94,3 +95,17 @@ def test_losses_come_from_accepted_training_alone(demo: Any) -> None:
     curve = next(c for c in losses_of(read_run(demo.directory)) if (c.site, c.loss) == ("cedar", "generator"))
     assert [point.round for point in curve.points] == [1, 2, 3, 4, 5, 6, 9, 10, 11, 12]
     assert curve.points[0].value == demo.rounds[0].training[2].losses.generator
+
+
+def test_an_update_that_lay_apart_is_an_incident_though_it_counted(make_run: Make) -> None:
+    written = make_run(rounds=3)
+    for number in (1, 2):
+        record = written.rounds[number]
+        first, *others = record.training
+        odd = first.model_copy(update={"reason": "generator points away from the others'"})
+        written.rounds[number] = record.model_copy(update={"training": (odd, *others)})
+    written.write()
+    document = ReportDocument.of(read_run(written.directory))
+    found = [(i.site, i.outcome, i.reason, i.rounds) for i in document.incidents if i.task is Task.TRAIN]
+    assert found == [("alder", Outcome.ACCEPTED, "generator points away from the others'", (2, 3))]
+    assert "2 updates of alder lay apart from the others' and count; the incidents are listed." in document.limitations

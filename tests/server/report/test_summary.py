@@ -93,4 +93,4 @@ def test_limitations_name_what_was_set_aside(make_run: Make) -> None:
     )
     written.rounds[0] = record.model_copy(update={"evaluation": entries})
     written.write()
-    assert "Set aside: ssim of harbour in round 1: no real values have these sums." in document(written).limitations
+    assert "Set aside: ssim of harbour in round 1: mean lies outside -1..1." in document(written).limitations

@@ -64,13 +64,14 @@ class ScriptedSite:
 
     def _register(self, message, request) -> Message:
         trains = self.role is Role.TRAIN
+        used = CASES[self.name] + (1 if trains else 4)
         reply = RegisterReply(
             study_sha256=request.study_sha256,
             run=request.run,
             role=self.role,
             train_cases=CASES[self.name],
             evaluation_cases=1 if trains else 4,
-            flow=CohortFlow(found=20, eligible=15, used=CASES[self.name] + (1 if trains else 4)),
+            flow=CohortFlow(found=20, eligible=15, used=used, excluded={"not_ct": 20 - used}),
             release="0.1.0",
             device="cpu",
         )
@@ -85,7 +86,7 @@ class ScriptedSite:
             run=request.run,
             round=request.round,
             cases=CASES[self.name],
-            steps=4,
+            steps=self.study.optimisation.steps_per_round,
             skipped_steps=0,
             seconds=0.1,
             losses=LOSSES,
@@ -94,8 +95,9 @@ class ScriptedSite:
 
     def _evaluate(self, message, request) -> Message:
         held_out = self.role is Role.EVALUATE
-        sums = MetricSums(cases=4, total=80.0, total_of_squares=1600.5)
-        statistics = (MethodStatistics(method="generator", metrics={"psnr_db": sums, "ssim": sums}),)
+        psnr = MetricSums(cases=4, total=80.0, total_of_squares=1600.5)
+        ssim = MetricSums(cases=4, total=2.0, total_of_squares=1.25)
+        statistics = (MethodStatistics(method="generator", metrics={"psnr_db": psnr, "ssim": ssim}),)
         reply = EvaluateReply(
             study_sha256=request.study_sha256,
             run=request.run,
