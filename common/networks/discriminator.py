@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from common.networks.blocks import LEAK, ConvUnit
 from common.networks.convolution import VolumeConv3d
+from common.networks.radiograph_input import parted
 from common.networks.spectral import divide_by_largest_singular_value
 from common.projection import Lifting
 from common.study import Study
@@ -43,7 +44,7 @@ class Discriminator(nn.Module, ABC):
 
         Args:
             volume: (B, 1, z, y, x), windowed to 0..1.
-            radiographs: (B, 2, rows, columns), as the generator sees them.
+            radiographs: as the generator sees them; of a film's mask it is not told.
         """
 
     def forward(self, volume: Tensor, radiographs: Tensor) -> Tensor:
@@ -77,7 +78,7 @@ class PatchDiscriminator(Discriminator):
 
     def judge(self, volume: Tensor, radiographs: Tensor) -> Judgement:
         """Scores (B, 1, z', y', x') and the features of every layer before them."""
-        lifted = self.lift(radiographs.unsqueeze(2)).squeeze(2)
+        lifted = self.lift(parted(radiographs)[0].unsqueeze(2)).squeeze(2)
         seen = torch.cat([volume, detail(volume), lifted], dim=1).contiguous(memory_format=torch.channels_last_3d)
         features = [functional.leaky_relu(self.stem(seen), LEAK)]
         for unit in self.body:
