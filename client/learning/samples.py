@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from client.case import Case, add_noise
-from client.learning.widening import Widener
+from client.learning.widening import Plan, Widener
 from common.objective import to_window
 from common.study import Study
 
@@ -26,10 +26,12 @@ class Batch:
     Attributes:
         target: (B, 1, z, y, x), windowed to 0..1.
         integrals: (B, 2, rows, columns), line integrals with fresh photon noise.
+        exposed: (B, 2, rows, columns), 1 where they count, else 0; None where the study sees no films.
     """
 
     target: Tensor
     integrals: Tensor
+    exposed: Tensor | None = None
 
 
 @final
@@ -54,7 +56,8 @@ class Samples:
         self._random = torch.Generator().manual_seed(seed)
         # One source for all draws on the CPU; another device needs one of its own for what it draws.
         self._noise = self._random if device.type == "cpu" else torch.Generator(device).manual_seed(seed)
-        self._widener = Widener(study, device) if study.widening.is_on else None
+        widens = study.widening.is_on or study.film.share > 0
+        self._widener = Widener(study, device) if widens else None
 
     def __iter__(self) -> Iterator[Batch]:
         waiting: list[int] = []
@@ -67,12 +70,24 @@ class Samples:
 
     def _batch(self, cases: list[Case]) -> Batch:
         volumes = torch.stack([torch.from_numpy(case.volume_hu).to(self._device) for case in cases]).unsqueeze(1)
-        if self._widener is None:
-            clean = torch.stack([torch.from_numpy(case.integrals) for case in cases]).to(self._device)
-        else:
-            volumes, clean = self._widener.widened(volumes.float(), self._widener.draw(len(cases), self._random))
+        clean = torch.stack([torch.from_numpy(case.integrals) for case in cases]).to(self._device)
+        plans: list[Plan] = []
+        if self._widener is not None:
+            plans = self._widener.draw(len(cases), self._random)
+        if self._widener is not None and self._study.widening.is_on:
+            volumes, clean = self._widener.widened(volumes.float(), plans)
         integrals = add_noise(clean, self._study.radiograph.photons, self._noise)
-        return Batch(to_window(volumes, self._study.window), integrals)
+        if not self._study.sees_films:
+            return Batch(to_window(volumes, self._study.window), integrals)
+        exposed = torch.ones_like(integrals)
+        if self._widener is not None:
+            for place, plan in enumerate(plans):
+                is_film = float(torch.rand((), generator=self._random)) < self._study.film.share
+                film = self._widener.draw_film(plan, self._random)
+                if is_film:
+                    one = slice(place, place + 1)
+                    integrals[one], exposed[one] = self._widener.filmed(volumes[one].float(), [film])
+        return Batch(to_window(volumes, self._study.window), integrals, exposed)
 
 
 def _seed(study: Study, cases: Sequence[Case], number: int) -> int:

@@ -12,6 +12,7 @@ from client.pose.film_calibration import (
     film_spectrum,
     paired_calibration,
     spectrum_calibration,
+    voltage_calibration,
 )
 from client.pose.pair_pose import ViewPose, estimate_poses, film_drr
 from client.pose.pose_verdicts import MENDS, REASONS, PoseVerdict
@@ -33,5 +34,6 @@ __all__ = [
     "in_study_frame",
     "paired_calibration",
     "spectrum_calibration",
+    "voltage_calibration",
     "without_scatter",
 ]

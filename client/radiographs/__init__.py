@@ -1,5 +1,6 @@
 """Real radiographs: read, judged, brought to line integrals, and paired."""
 
+from client.radiographs.exposed_field import nearest_exposed
 from client.radiographs.film import Film, FilmSettings
 from client.radiographs.film_geometry import FilmGeometry, Origin
 from client.radiographs.film_reading import read_films
@@ -17,6 +18,7 @@ __all__ = [
     "FilmSettings",
     "FilmVerdict",
     "Origin",
+    "nearest_exposed",
     "pair_of",
     "pairs_by_patient",
     "read_films",

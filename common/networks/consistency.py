@@ -83,8 +83,7 @@ class ProjectorConsistency(nn.Module):
         """
         for _ in range(self.steps if steps is None else steps):
             projected = self.project(volume)
-            measured = affine_fit(integrals, projected, exposed=exposed) if self.affine else integrals
-            residual = projected - measured if exposed is None else (projected - measured) * exposed
+            residual = self.residual(projected, integrals, exposed)
             direction = weight * self.projector.adjoint(residual)
             with torch.no_grad():
                 length = self._step_length(direction, residual, exposed)
@@ -97,6 +96,11 @@ class ProjectorConsistency(nn.Module):
         projected: Tensor = self.projector(hu_to_mu(hu, self.water_mu_per_mm))
         return projected
 
+    def residual(self, projected: Tensor, integrals: Tensor, exposed: Tensor | None) -> Tensor:
+        """What projected line integrals have too much, after the affine fit if there is one; 0 outside the mask."""
+        measured = affine_fit(integrals, projected, exposed=exposed) if self.affine else integrals
+        return projected - measured if exposed is None else (projected - measured) * exposed
+
     @torch.no_grad()
     def explains(self, volume: Tensor, integrals: Tensor, exposed: Tensor) -> Tensor:
         """Whether what a volume leaves of each pair's integrals, after gain and offset, can be anatomy: (B,) bool.
@@ -104,7 +108,7 @@ class ProjectorConsistency(nn.Module):
         Arguments as of :meth:`forward`.
         """
         projected = self.project(volume)
-        left = (projected - affine_fit(integrals, projected, exposed=exposed)) * exposed
+        left = self.residual(projected, integrals, exposed)
         reach = 2 * round(SCATTER_MM / self.pixel_mm / 2) + 1
         around, counted = (
             functional.avg_pool2d(image, reach, stride=1, padding=reach // 2, count_include_pad=False)

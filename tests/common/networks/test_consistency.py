@@ -162,7 +162,7 @@ def test_what_was_not_exposed_moves_nothing() -> None:
 
 
 def test_light_that_varies_over_centimetres_is_taken_for_scatter() -> None:
-    consistency = layer(0)
+    consistency = ProjectorConsistency(GRID, GEOMETRY, Window(), WATER, 0, affine=True).double()
     truth = volumes(seed=1)
     integrals = consistency.project(truth)
     exposed = torch.ones_like(integrals)
