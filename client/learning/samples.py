@@ -77,17 +77,27 @@ class Samples:
         if self._widener is not None and self._study.widening.is_on:
             volumes, clean = self._widener.widened(volumes.float(), plans)
         integrals = add_noise(clean, self._study.radiograph.photons, self._noise)
-        if not self._study.sees_films:
-            return Batch(to_window(volumes, self._study.window), integrals)
-        exposed = torch.ones_like(integrals)
-        if self._widener is not None:
-            for place, plan in enumerate(plans):
-                is_film = float(torch.rand((), generator=self._random)) < self._study.film.share
-                film = self._widener.draw_film(plan, self._random)
-                if is_film:
-                    one = slice(place, place + 1)
-                    integrals[one], exposed[one] = self._widener.filmed(volumes[one].float(), [film])
+        exposed = torch.ones_like(integrals) if self._study.sees_films else None
+        if exposed is not None:
+            volumes = volumes.float()
+            for place, case in enumerate(cases):
+                self._film(case, plans[place : place + 1], (volumes, integrals, exposed), slice(place, place + 1))
         return Batch(to_window(volumes, self._study.window), integrals, exposed)
+
+    def _film(self, case: Case, plans: list[Plan], batch: tuple[Tensor, Tensor, Tensor], place: slice) -> None:
+        """Puts films in the place of a sample's DRRs, as often as the study says: simulated ones, or the case's own.
+
+        A head that is widened has no films of its own: the case's are of the case as it is.
+        """
+        volumes, integrals, exposed = batch
+        simulated, own = torch.rand(2, generator=self._random).tolist()
+        if self._widener is not None and simulated < self._study.film.share:
+            film = self._widener.draw_film(plans[0], self._random)
+            integrals[place], exposed[place] = self._widener.filmed(volumes[place], [film])
+        elif case.films is not None and own < self._study.own_films:
+            volumes[place] = torch.from_numpy(case.volume_hu).to(volumes)
+            integrals[place] = torch.from_numpy(case.films.integrals).to(integrals)
+            exposed[place] = torch.from_numpy(case.films.exposed).to(exposed)
 
 
 def _seed(study: Study, cases: Sequence[Case], number: int) -> int:

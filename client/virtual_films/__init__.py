@@ -5,6 +5,7 @@
 """
 
 from client.virtual_films.exposing import HEAD_ABOVE, Film, expose, focal_sigma_mm, photons_a_pixel, shadows
+from client.virtual_films.film_archive import write_virtual_films
 from client.virtual_films.film_format import FilmFormat
 from client.virtual_films.film_style import AntiScatterGrid, FilmStyle
 from client.virtual_films.film_writing import film_dataset, write_film
@@ -23,4 +24,5 @@ __all__ = [
     "shadows",
     "tissue_paths_mm",
     "write_film",
+    "write_virtual_films",
 ]

@@ -38,7 +38,7 @@ class FilmRanges(Section):
     kvp: tuple[Kilovolts, Kilovolts] = (65.0, 90.0)
     scatter_to_primary: tuple[Ratio, Ratio] = (0.1, 0.4)
     kerma_ugy: tuple[Microgray, Microgray] = (1.5, 5.0)
-    collimation_mm: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] = 30.0
+    collimation_mm: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] = 15.0
     marker: Probability = 0.5
     pose_deg: Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)] = 0.0
     pose_mm: Annotated[float, Field(ge=0, le=20, allow_inf_nan=False)] = 0.0
