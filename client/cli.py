@@ -69,8 +69,9 @@ def virtual_archive(
     fault: Annotated[
         list[str] | None, typer.Option(help="Of a last patient each, one fault; 'list' names them, 'all' takes all.")
     ] = None,
+    films: Annotated[bool, typer.Option(help="Write a frontal and a lateral film of every patient as well.")] = False,
 ) -> None:
-    """Write a stand-in archive of virtual patients as true DICOM CT series."""
+    """Write a stand-in archive of virtual patients as true DICOM CT series, with --films their radiographs too."""
     from client.commands import virtual_archive as command
 
     command.write_archive(
@@ -82,6 +83,7 @@ def virtual_archive(
         head_id=head_id,
         matrix=matrix,
         faults=tuple(fault or ()),
+        films=films,
     )
 
 

@@ -96,9 +96,17 @@ def brain_losses(predicted: Tensor, target: Tensor, window: Window) -> tuple[Ten
     return (errors.squeeze(1) * shares).sum(), (lacks.squeeze(1) * shares).sum()
 
 
-def reprojection_loss(projected: Tensor, measured: Tensor, integral_scale: float) -> Tensor:
-    """Mean absolute difference of line integrals (B, 2, rows, columns) in units of the study's ``integral_scale``."""
-    return (projected - measured).abs().mean() / integral_scale
+def reprojection_loss(residual: Tensor, integral_scale: float, exposed: Tensor | None = None) -> Tensor:
+    """Mean absolute residual of line integrals (B, 2, rows, columns) in units of the study's ``integral_scale``.
+
+    Args:
+        residual: projected less measured line integrals, 0 where nothing was exposed.
+        integral_scale: the study's.
+        exposed: the same shape, 1 where pixels count, else 0; None where all do.
+    """
+    if exposed is None:
+        return residual.abs().mean() / integral_scale
+    return residual.abs().sum() / exposed.sum().clamp(min=1) / integral_scale
 
 
 def axis_projection_loss(predicted: Tensor, target: Tensor) -> Tensor:

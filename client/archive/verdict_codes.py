@@ -45,3 +45,4 @@ class VerdictCode(StrEnum):
     NOT_PROJECTED = "not_projected"
     DUPLICATE_OF_PATIENT = "duplicate_of_patient"
     DUPLICATE_CONTENT = "duplicate_content"
+    WITHOUT_FILMS = "without_films"

@@ -4,6 +4,7 @@ from client.case.acceptance import LARGEST_CUT_SHARE, judge_alignment, judge_sca
 from client.case.alignment import align
 from client.case.body import Body, find_body
 from client.case.case import FORMAT, Case, CaseFacts
+from client.case.case_films import CaseFilms, FilmFacts, films_beside
 from client.case.case_limits import Limit, limits_of
 from client.case.construction import Recipe, construct_case
 from client.case.decoding import AIR_HU, SliceStack, UnreadablePixels, averaged, decode_stack, stack_of_hu
@@ -23,6 +24,8 @@ __all__ = [
     "Body",
     "Case",
     "CaseFacts",
+    "CaseFilms",
+    "FilmFacts",
     "Limit",
     "Pose",
     "Provenance",
@@ -36,6 +39,7 @@ __all__ = [
     "construct_case",
     "decode_stack",
     "drr_pair",
+    "films_beside",
     "find_body",
     "judge_alignment",
     "judge_scale",

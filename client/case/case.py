@@ -12,6 +12,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from client.case.case_films import CaseFilms, films_beside
 from client.case.provenance import Provenance
 from common.errors import ExitCode, Refusal
 from common.files import write_atomic
@@ -97,6 +98,7 @@ class Case:
         integrals: (2, rows, columns) float32, noise-free line integrals, frontal then lateral.
         facts: scanner and quality figures.
         provenance: what was done, by which release, from which bytes.
+        films: the patient's own, where the study has films and the patient a pair; kept in a file beside the case.
     """
 
     pseudonym: str
@@ -104,6 +106,7 @@ class Case:
     integrals: NDArray[np.float32]
     facts: CaseFacts
     provenance: Provenance = field(default_factory=Provenance)
+    films: CaseFilms | None = None
 
     def save(self, path: Path) -> None:
         """Write the case atomically, readable by its owner alone.
@@ -142,7 +145,8 @@ class Case:
         expected = ((study.grid.shape, np.int16), ((2, *study.geometry.detector_shape), np.float32))
         if ((volume.shape, volume.dtype), (integrals.shape, integrals.dtype)) != expected:
             raise _damaged(path)
-        return cls(pseudonym, volume, integrals, facts, provenance)
+        films = None if study.radiograph.source == "drr" else CaseFilms.load(films_beside(path), study.geometry)
+        return cls(pseudonym, volume, integrals, facts, provenance, films)
 
 
 def _damaged(path: Path) -> Refusal:

@@ -4,6 +4,7 @@ from client.cohort.building import CohortProgress
 from client.cohort.counts import CohortCounts, cohort_counts, kvp_band, spacing_band
 from client.cohort.examination import SECRET_NAME, CaseFile, Cohort, Findings, build_cohort, examine
 from client.cohort.figures import LIKENESS, Figure, Measured
+from client.cohort.film_building import FilmCounts
 from client.cohort.narrow import NARROW_SHARE, FigureTable, Pass, figure_table
 from client.cohort.verdict_wording import MENDS, REASONS, SET_ASIDE, SeriesVerdict
 from client.cohort.whereabouts import whereabouts
@@ -21,6 +22,7 @@ __all__ = [
     "CohortProgress",
     "Figure",
     "FigureTable",
+    "FilmCounts",
     "Findings",
     "Measured",
     "Pass",

@@ -14,7 +14,7 @@ import safetensors
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from client.archive import Plan, Pseudonyms, VerdictCode
-from client.case import FORMAT, Recipe, construct_case
+from client.case import FORMAT, Recipe, construct_case, films_beside
 from client.cohort.case_key import bytes_sha256, code_sha256, plan_sha256
 from common.files import make_folder, write_atomic
 
@@ -153,7 +153,9 @@ class CaseStore:
         return verdict
 
     def _outcome(self, verdict: _Verdict, key: str, glance_path: Path) -> Outcome:
-        files = (glance_path.name, self._verdict_path(key).name, self._case_path(key).name)
+        films = films_beside(self._case_path(key))
+        own = (self._verdict_path(key), self._case_path(key), films, films.with_suffix(".json"))
+        files = (glance_path.name, *(path.name for path in own))
         return Outcome(verdict.code, verdict.content, self._case_path(key) if verdict.content else None, files)
 
     def _glance_path(self, plan: Plan, patient: str) -> Path:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from client.case import CaseFacts
 from client.cohort.examination import Findings
+from client.cohort.film_building import FilmCounts
 from common.study import Sha256
 from common.trust import RELEASE
 
@@ -37,6 +38,16 @@ class FlowCounts(_Section):
 
 
 @final
+class FilmShares(_Section):
+    """Images that may be films, pairs and poses by verdict, and cases that have films."""
+
+    films: dict[Label, Shown]
+    pairs: dict[Label, Shown]
+    poses: dict[Label, Shown]
+    cases: Shown
+
+
+@final
 class CohortCounts(_Section):
     """What ``tomoray-site cohort --json`` prints.
 
@@ -50,6 +61,7 @@ class CohortCounts(_Section):
         known_by_study: cases whose patients are known by their studies alone; the split is by study for them.
         kept_together: those of them that may show the head of another one, and stay on its side of the split.
         passed_narrowly: cases beyond half of the way from what is expected of a head to a limit, by the figure's name.
+        films: images, pairs and poses by verdict, and cases that have films; None where the study has none.
         scanners, kvp, slice_spacing: cases by vendor, tube voltage and mean distance between slices.
     """
 
@@ -64,6 +76,7 @@ class CohortCounts(_Section):
     known_by_study: Shown
     kept_together: Shown
     passed_narrowly: dict[Label, Shown]
+    films: FilmShares | None = None
     scanners: dict[Label, Shown]
     kvp: dict[Label, Shown]
     slice_spacing: dict[Label, Shown]
@@ -95,10 +108,16 @@ def cohort_counts(findings: Findings, facts: Iterable[CaseFacts], passed_narrowl
         known_by_study=_part(findings.by_study, flow.used, least),
         kept_together=_part(sum(map(len, findings.alike())), findings.by_study, least),
         passed_narrowly={name: _part(count, flow.used, least) for name, count in sorted(passed_narrowly.items())},
+        films=None if findings.films is None else _film_shares(findings.films, flow.used, least),
         scanners=withheld(Counter(item.manufacturer for item in known), least),
         kvp=withheld(Counter(kvp_band(item.kvp) for item in known), least),
         slice_spacing=withheld(Counter(spacing_band(item.slice_mm) for item in known), least),
     )
+
+
+def _film_shares(counts: FilmCounts, used: int, least: int) -> FilmShares:
+    films, pairs, poses = (withheld(kind, least) for kind in (counts.films, counts.pairs, counts.poses))
+    return FilmShares(films=films, pairs=pairs, poses=poses, cases=_part(counts.cases, used, least))
 
 
 def withheld(counts: Mapping[str, int], least: int) -> dict[str, Shown]:

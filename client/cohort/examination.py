@@ -16,6 +16,7 @@ from client.archive import Series, VerdictCode, discover, judge_series, site_pse
 from client.case import Case, Recipe
 from client.cohort.building import Candidate, CohortProgress, construct_all
 from client.cohort.case_store import CaseStore
+from client.cohort.film_building import FilmCounts, build_films, film_counts
 from client.cohort.identity import by_identity
 from client.cohort.likeness import may_be_one, skull_pattern
 from client.cohort.split import split_patients
@@ -74,6 +75,7 @@ class Findings:
         flow: series found → eligible by their headers → used, with exclusions by verdict code.
         verdicts: one per series, by pseudonym.
         set_aside: images of the series used that were left out, by why.
+        films: what the patients' films came to; None where the study has none.
     """
 
     study: Study
@@ -81,6 +83,7 @@ class Findings:
     flow: CohortFlow
     verdicts: tuple[SeriesVerdict, ...]
     set_aside: Mapping[str, int] = field(default_factory=dict)
+    films: FilmCounts | None = None
 
     @property
     def by_study(self) -> int:
@@ -191,7 +194,8 @@ def examine(
     """
     pseudonyms = site_pseudonyms(make_folder(state) / SECRET_NAME)
     found = find_series(archive, state, progress)
-    recipe = Recipe(study.grid, study.geometry, study.radiograph)
+    # Which radiographs a study takes of a case decides nothing of the case itself.
+    recipe = Recipe(study.grid, study.geometry, study.radiograph.model_copy(update={"source": "drr"}))
     store = CaseStore(make_folder(state / CASES_NAME), pseudonyms, recipe)
     verdicts: dict[str, VerdictCode] = {}
     candidates: dict[str, list[Candidate]] = defaultdict(list)
@@ -205,6 +209,10 @@ def examine(
     with _alone(state):
         identified, built = by_identity(store, candidates, study, workers)
         used = construct_all(store, identified, verdicts, progress, workers, built)
+        films = {} if study.radiograph.source == "drr" else build_films(used, found, study, pseudonyms, progress)
+    if study.radiograph.source == "film":
+        for patient in [patient for patient, outcome in films.items() if not outcome.is_used]:
+            verdicts[used.pop(patient).candidate.series.series] = VerdictCode.WITHOUT_FILMS
     patients = {candidate.series.series: candidate.patient for one in identified.values() for candidate in one}
     # What pixels refute was eligible only as long as slices of one place could be copies.
     eligible -= sum(verdicts[name] in _REFUTED for name in patients)
@@ -219,6 +227,7 @@ def examine(
             SeriesVerdict(s.series, patients.get(s.series, s.patient), verdicts[s.series], len(s.slices)) for s in found
         ),
         set_aside=_set_aside(case.candidate for case in used.values()),
+        films=film_counts(films.values()) if study.radiograph.source != "drr" else None,
     )
 
 

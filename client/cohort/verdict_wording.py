@@ -46,6 +46,7 @@ REASONS: dict[VerdictCode, str] = {
     VerdictCode.NOT_PROJECTED: "slices reach the study's source or detector, or a view meets nothing of the head",
     VerdictCode.DUPLICATE_OF_PATIENT: "a series of the same patient with finer spacing, then more slices, is used",
     VerdictCode.DUPLICATE_CONTENT: "the same images as an accepted case under another patient identifier",
+    VerdictCode.WITHOUT_FILMS: "the study learns from films, and the patient has no pair of them that can be used",
 }
 _EXPORT_AGAIN = "export the series again from the PACS"
 _EXPORT_ORIGINAL = "export the scanner's original axial series instead"
@@ -82,6 +83,7 @@ MENDS: dict[VerdictCode, str] = {
     VerdictCode.POSITIONS_CONTRADICT: "export each block of slices as the scanner placed it, without a converter",
     VerdictCode.NOT_PROJECTED: "ask the coordinator for a geometry with more room around the head",
     VerdictCode.DUPLICATE_CONTENT: "correct the patient identifiers if they are one patient's",
+    VerdictCode.WITHOUT_FILMS: "add a frontal and a lateral film of the same weeks; see what is said of films",
 }
 """What can be done; a verdict without an entry needs nothing done."""
 

@@ -9,11 +9,17 @@ from typing import Final, final
 
 from client.archive import VerdictCode
 from client.case import Case, Provenance
-from client.cohort import MENDS, NARROW_SHARE, REASONS, SET_ASIDE, FigureTable, Findings
+from client.cohort import MENDS, NARROW_SHARE, REASONS, SET_ASIDE, FigureTable, FilmCounts, Findings
 from client.cohort_page.charts import STRIP_WIDTH, scanner_bars, strips
 from client.cohort_page.close_calls import close_calls, nearest
 from client.cohort_page.outliers import ROBUST_Z, Standing, standings
 from client.cohort_page.thumbnails import Thumbnail, thumbnails
+from client.pose import MENDS as POSE_MENDS
+from client.pose import REASONS as POSE_REASONS
+from client.pose import PoseVerdict
+from client.radiographs import MENDS as FILM_MENDS
+from client.radiographs import REASONS as FILM_REASONS
+from client.radiographs import FilmVerdict
 from common.files import make_folder, write_atomic
 from common.pages import page_templates
 
@@ -65,6 +71,7 @@ def write_cohort_page(path: Path, findings: Findings, cases: Sequence[Case], tab
             study=findings.study,
             flow=findings.flow,
             exclusions=list(_exclusions(findings)),
+            films=film_lines(findings.films),
             set_aside=[(count, SET_ASIDE[why]) for why, count in findings.set_aside.items()],
             by_study=findings.by_study,
             together=[len(group) for group in findings.alike()],
@@ -85,6 +92,21 @@ def write_cohort_page(path: Path, findings: Findings, cases: Sequence[Case], tab
     )
     make_folder(path.parent)
     write_atomic(path, page.encode("utf-8"), mode=0o600)
+
+
+def film_lines(counts: FilmCounts | None) -> list[tuple[int, str, str]]:
+    """What became of films, pairs and poses: how many, what is said of them, what helps. Empty without films."""
+    if counts is None:
+        return []
+    lines = [(counts.cases, "cases have films", "")]
+    for kind, found in (("film", counts.films), ("pair", counts.pairs)):
+        for word, count in found.items():
+            verdict = FilmVerdict(word)
+            lines.append((count, f"{kind}: {FILM_REASONS[verdict]}", FILM_MENDS.get(verdict, "")))
+    for word, count in counts.poses.items():
+        pose = PoseVerdict(word)
+        lines.append((count, f"pose: {POSE_REASONS[pose]}", POSE_MENDS.get(pose, "")))
+    return lines
 
 
 def figure(value: float) -> str:

@@ -22,7 +22,7 @@ from client.cohort import (
     figure_table,
     whereabouts,
 )
-from client.cohort_page import write_cohort_page
+from client.cohort_page import film_lines, write_cohort_page
 from client.pacs import PacsProgress
 from client.settings import SiteSettings
 from client.source import archive_folder, archive_place
@@ -163,6 +163,8 @@ def _table(findings: Findings, narrow: int) -> Table:
     for why, count in findings.set_aside.items():
         table.add_row("", f"  set aside in series used: {count} images {SET_ASIDE[why]}")
     table.add_row(f"[bold]{flow.used}[/bold]", f"used; the study needs {findings.study.cohort.minimum_cases}")
+    for count, what, mend in film_lines(findings.films):
+        table.add_row(str(count), f"  {what}", mend)
     if findings.by_study:
         what = "  of them known by their study, by which they are split"
         table.add_row(str(findings.by_study), what, "restore the patients' identifiers")

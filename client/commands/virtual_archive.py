@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from client.virtual_films import write_virtual_films
 from client.virtual_hospital import FAULTS, STYLES, Fault, find_head, write_virtual_archive
 from common.errors import ExitCode, Refusal
 from common.progress_bar import progress_bar
@@ -21,6 +22,7 @@ def write_archive(
     head_id: str,
     matrix: int,
     faults: tuple[str, ...] = (),
+    films: bool = False,
 ) -> None:
     """Write the archive and say what was written; ``list`` for a style or a fault names what there is instead.
 
@@ -41,6 +43,7 @@ def write_archive(
     if style not in STYLES:
         mend = f"choose one of {', '.join(STYLES)}"
         raise Refusal(ExitCode.SETTINGS_INVALID, "unknown scanner style", where=style, mend=mend)
+    source = find_head(head, head_id) if head and head_id else head
     with progress_bar(console) as bar:
         task = bar.add_task("virtual patients", total=patients)
         archive = write_virtual_archive(
@@ -48,12 +51,26 @@ def write_archive(
             patients=patients,
             style=STYLES[style],
             seed=seed,
-            head=find_head(head, head_id) if head and head_id else head,
+            head=source,
             matrix=matrix,
             faults=_chosen(faults),
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    console.print(f"{archive.patients} patients, {archive.files} files in {folder}", highlight=False, soft_wrap=True)
+        written = 0
+        if films:
+            of_films = bar.add_task("their films", total=patients)
+            written = write_virtual_films(
+                folder,
+                patients=patients,
+                style=STYLES[style],
+                seed=seed,
+                head=source,
+                matrix=matrix,
+                progress=lambda done, total: bar.update(of_films, completed=done, total=total),
+            )
+    console.print(
+        f"{archive.patients} patients, {archive.files + written} files in {folder}", highlight=False, soft_wrap=True
+    )
 
 
 def _chosen(names: tuple[str, ...]) -> list[Fault]:

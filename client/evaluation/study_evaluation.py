@@ -9,6 +9,7 @@ from typing import final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from client.case import Case, add_noise
@@ -29,6 +30,7 @@ from common.projection import Projector
 from common.study import Study
 
 GENERATOR, MEAN_VOLUME, BACK_PROJECTION = "generator", "mean_volume", "back_projection"
+ON_FILMS, ON_DRRS = "generator_on_films", "generator_on_drrs"
 OWN_SKULL, TEMPLATE = "own_skull_mean_brain", "template"
 GALLERY_CASES = 4
 # Convolutions of two cases take a faster path on a CPU than those of one.
@@ -93,8 +95,8 @@ class StudyEvaluation:
         filled: list[CaseMetrics] = []
         gallery: list[GalleryEntry] = []
         for start in range(0, len(self._cases), BATCH):
-            predicted = self._synthesiser.volumes_hu(torch.stack(self._integrals[start : start + BATCH]))
-            for index, volume_hu in enumerate(predicted, start):
+            places = range(start, min(start + BATCH, len(self._cases)))
+            for index, volume_hu in zip(places, self._predicted(places, on_films=self._shows_films), strict=True):
                 metrics.append(self._compare(index, volume_hu))
                 if self._soft_tissues is not None:
                     other_hu = with_soft_tissue(volume_hu, self._soft_tissues[index], self._study.grid.voxel_mm)
@@ -103,9 +105,33 @@ class StudyEvaluation:
                     gallery.append(self._entry(index, volume_hu, metrics[-1]))
         if self._baselines is None:
             self._baselines = self._evaluate_baselines()
-        methods = {GENERATOR: tuple(metrics), OWN_SKULL: tuple(filled), **self._baselines}
+        methods = {GENERATOR: tuple(metrics), OWN_SKULL: tuple(filled), **self._otherwise(), **self._baselines}
         statistics = summarise(self._study, methods)
         return EvaluationResult(tuple(metrics), statistics, tuple(gallery))
+
+    @property
+    def _shows_films(self) -> bool:
+        return self._study.radiograph.source == "film"
+
+    def _otherwise(self) -> dict[str, tuple[CaseMetrics, ...]]:
+        """The generator on the other radiographs of cases that have both; nothing where the study has DRRs alone."""
+        filmed = [index for index, case in enumerate(self._cases) if case.films is not None]
+        if self._study.radiograph.source == "drr" or not filmed:
+            return {}
+        found = [self._compare(index, self._predicted([index], on_films=not self._shows_films)[0]) for index in filmed]
+        return {ON_DRRS if self._shows_films else ON_FILMS: tuple(found)}
+
+    def _predicted(self, places: Sequence[int], *, on_films: bool) -> Tensor:
+        """(B, z, y, x) HU of the generator, shown the cases' films or their DRRs."""
+        films = [self._cases[place].films for place in places] if on_films else []
+        shown = [film for film in films if film is not None]
+        if not shown:
+            return self._synthesiser.volumes_hu(torch.stack([self._integrals[place] for place in places]))
+        integrals, exposed = (
+            torch.stack([torch.from_numpy(image) for image in images])
+            for images in ([film.integrals for film in shown], [film.exposed for film in shown])
+        )
+        return self._synthesiser.volumes_hu(integrals, exposed)
 
     def _evaluate_baselines(self) -> dict[str, tuple[CaseMetrics, ...]]:
         baselines: dict[str, tuple[CaseMetrics, ...]] = {}
@@ -129,12 +155,17 @@ class StudyEvaluation:
         integrals = torch.from_numpy(case.integrals), projected
         return case_metrics(truth_hu, predicted_hu, window, self._study.grid.voxel_mm, integrals)
 
+    def _shown(self, index: int) -> NDArray[np.float32]:
+        """(2, rows, columns) that the generator saw of a case."""
+        films = self._cases[index].films if self._shows_films else None
+        return self._integrals[index].numpy().astype(np.float32) if films is None else films.integrals
+
     def _entry(self, index: int, predicted_hu: Tensor, metrics: CaseMetrics) -> GalleryEntry:
         return GalleryEntry(
             label=f"case {index + 1}",
             truth_hu=self._cases[index].volume_hu,
             synthetic_hu=predicted_hu.round().to(torch.int16).numpy(),
-            integrals=self._integrals[index].numpy().astype(np.float32),
+            integrals=self._shown(index),
             psnr_db=metrics.psnr_db,
             ssim=metrics.ssim,
         )

@@ -24,6 +24,7 @@ from common.networks import (
     ProjectorConsistency,
     build_discriminator,
     build_generator,
+    network_input,
 )
 from common.objective import (
     adversarial_weight,
@@ -64,7 +65,6 @@ class _Scene:
     """A batch on the device, with the radiographs as the networks see them."""
 
     target: Tensor
-    integrals: Tensor
     radiographs: Tensor
 
 
@@ -95,7 +95,9 @@ class Players:
                 self.discriminator.parameters(), lr=rates.lr_discriminator, betas=BETAS_DISCRIMINATOR
             )
         water = study.radiograph.water_mu_per_mm
-        self._projection = ProjectorConsistency(study.grid, study.geometry, study.window, water, steps=0).to(device)
+        self._projection = ProjectorConsistency(
+            study.grid, study.geometry, study.window, water, steps=0, affine=study.sees_films
+        ).to(device)
         self._schedule = Schedule.of(study)
         self._dtype = network_dtype(study, device)
         self._anchor: list[Tensor] = []
@@ -118,13 +120,15 @@ class Players:
         options, scale = self.study.optimisation, self.study.radiograph.integral_scale
         batch = batch if self._ranks is None else self._ranks.share(batch)
         integrals = batch.integrals.to(self.device)
-        scene = _Scene(batch.target.to(self.device), integrals, integrals / scale)
+        exposed = None if batch.exposed is None else batch.exposed.to(self.device)
+        scene = _Scene(batch.target.to(self.device), network_input(integrals, exposed, scale))
         playing = adversarial_weight(options, global_step)
         discriminator = self.discriminator if playing > 0 else None
         with self._chance(global_step), self._autocast():
             prediction = self.generator.predict(scene.radiographs)
         reconstruction = reconstruction_loss(prediction.volume, scene.target, self.study.window, options)
-        reprojection = reprojection_loss(self._projection.project(prediction.volume), integrals, scale)
+        missed = self._projection.residual(self._projection.project(prediction.volume), integrals, exposed)
+        reprojection = reprojection_loss(missed, scale, exposed)
         total = reconstruction + options.reprojection_weight * reprojection
         total = total + self._further_terms(prediction, scene.target)
         fooling: Tensor | None = None

@@ -99,7 +99,9 @@ class Ranks:
             Refusal: ``STUDY_INVALID`` if the batch does not divide evenly.
         """
         require_even_shares(len(batch.target), self.count)
-        return Batch(batch.target[self.rank :: self.count], batch.integrals[self.rank :: self.count])
+        own = slice(self.rank, None, self.count)
+        exposed = None if batch.exposed is None else batch.exposed[own]
+        return Batch(batch.target[own], batch.integrals[own], exposed)
 
     def all_agree(self, good: bool) -> bool:
         """Whether the answer is yes in every process, so that all skip a step or none."""

@@ -13,6 +13,7 @@ from client.pose.film_calibration import (
     film_spectrum,
     paired_calibration,
     spectrum_calibration,
+    voltage_calibration,
 )
 from client.pose.pair_pose import ViewPose, estimate_poses, film_drr
 from client.pose.pose_verdicts import MENDS, REASONS, PoseVerdict
@@ -36,5 +37,6 @@ __all__ = [
     "paired_calibration",
     "poses_without_ct",
     "spectrum_calibration",
+    "voltage_calibration",
     "without_scatter",
 ]

@@ -72,7 +72,11 @@ class FilmCalibration:
 
     def applied(self, film: Film) -> Image:
         """(row, column) line integrals of a film as the study's DRRs have them."""
-        primary = without_scatter(film.integrals, film.exposed, detector_pixel_mm(film), self.scatter_to_primary)
+        return self.of_pixels(film.integrals, film.exposed, detector_pixel_mm(film))
+
+    def of_pixels(self, integrals: Image, exposed: Mask, pixel_mm: float) -> Image:
+        """The same of (row, column) line integrals, filled outside their mask, of so large pixels at the detector."""
+        primary = without_scatter(integrals, exposed, pixel_mm, self.scatter_to_primary)
         return np.asarray(self.gain * primary + self.square * primary**2, dtype=np.float32)
 
 
@@ -100,7 +104,17 @@ def spectrum_calibration(
     if not films:
         raise _refused("no film to calibrate", "give the study's films")
     stated = [film.kvp for film in films if film.kvp is not None]
-    spectrum = film_spectrum(median(stated) if stated else None)
+    return voltage_calibration(median(stated) if stated else None, energy_kev, scatter_to_primary)
+
+
+@lru_cache(maxsize=256)
+def voltage_calibration(kvp: float | None, energy_kev: float, scatter_to_primary: float) -> FilmCalibration:
+    """As :func:`spectrum_calibration`, of films of one voltage, or of a usual one.
+
+    Raises:
+        Refusal: ``GEOMETRY_INVALID`` for an energy that no table has.
+    """
+    spectrum = film_spectrum(kvp)
     water_mm, bone_mm = _average_rays_mm()
     as_water_mm = water_mm + bone_mm * (bone_mu_per_mm(CT_KEV) / water_mu_per_mm(CT_KEV))
     wanted = as_water_mm * water_mu_per_mm(energy_kev)

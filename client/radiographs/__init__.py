@@ -1,8 +1,9 @@
 """Real radiographs: read, judged, brought to line integrals, and paired."""
 
+from client.radiographs.exposed_field import nearest_exposed
 from client.radiographs.film import Film, FilmSettings
 from client.radiographs.film_geometry import FilmGeometry, Origin
-from client.radiographs.film_reading import read_films
+from client.radiographs.film_reading import acquisition_day, read_films
 from client.radiographs.film_verdicts import MENDS, REASONS, FilmRefused, FilmVerdict
 from client.radiographs.pairing import DatedCt, FilmPair, pair_of, pairs_by_patient
 
@@ -17,6 +18,8 @@ __all__ = [
     "FilmSettings",
     "FilmVerdict",
     "Origin",
+    "acquisition_day",
+    "nearest_exposed",
     "pair_of",
     "pairs_by_patient",
     "read_films",

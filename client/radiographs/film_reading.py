@@ -92,6 +92,17 @@ def read_films(
             yield refused.verdict
 
 
+def acquisition_day(path: Path, reader: Reader | None = None) -> int | None:
+    """The day an image object was acquired, film or slice, counted as a film's is; None if it is not stated.
+
+    Raises:
+        Refusal: ``CHILD_FAILED`` if the reading process cannot be started.
+    """
+    with closing((reader or shared_reader()).films([path])) as answers:
+        (answer,) = answers
+    return answer.film.day if isinstance(answer, ReadFilm) else None
+
+
 def _film(path: Path, pseudonyms: Pseudonyms, settings: FilmSettings, reader: Reader) -> Film:
     with closing(reader.films([path])) as answers:
         (answer,) = answers

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from common.errors import ExitCode, Refusal
 from common.exchange import Weights
-from common.networks import build_generator, load_parameters
+from common.networks import build_generator, load_parameters, network_input
 from common.objective import from_window
 from common.study import Study
 
@@ -55,27 +55,30 @@ class Synthesiser:
         """
         load_parameters(self._generator, weights)
 
-    def volumes_hu(self, integrals: Tensor) -> Tensor:
+    def volumes_hu(self, integrals: Tensor, exposed: Tensor | None = None) -> Tensor:
         """Predicted volumes.
 
         Args:
             integrals: (B, 2, rows, columns), line integrals.
+            exposed: of films the same shape, where they were exposed; None of DRRs.
 
         Returns:
             (B, z, y, x), HU within the study's window, on the CPU.
         """
-        return self.volumes_with_sd_hu(integrals)[0]
+        return self.volumes_with_sd_hu(integrals, exposed)[0]
 
-    def volumes_with_sd_hu(self, integrals: Tensor) -> tuple[Tensor, Tensor | None]:
+    def volumes_with_sd_hu(self, integrals: Tensor, exposed: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Predicted volumes, and each voxel's standard deviation as :class:`SyntheticCt` defines it.
 
         Args:
             integrals: (B, 2, rows, columns), line integrals.
+            exposed: as of :meth:`volumes_hu`.
 
         Returns:
             Twice (B, z, y, x) in HU, on the CPU; the second None where the study predicts no variance.
         """
-        radiographs = integrals.to(self._device, torch.float32) / self._study.radiograph.integral_scale
+        measured, scale = integrals.to(self._device, torch.float32), self._study.radiograph.integral_scale
+        radiographs = network_input(measured, None if exposed is None else exposed.to(self._device), scale)
         window = self._study.window
         with torch.inference_mode():
             prediction = self._generator.predict(radiographs)

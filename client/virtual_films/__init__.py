@@ -4,19 +4,25 @@
 ``film_format`` stores it as a detector would, ``film_header`` says so in DICOM, ``film_writing`` writes both.
 """
 
-from client.virtual_films.exposing import Film, expose
+from client.virtual_films.exposing import HEAD_ABOVE, Film, expose, focal_sigma_mm, photons_a_pixel, shadows
+from client.virtual_films.film_archive import write_virtual_films
 from client.virtual_films.film_format import FilmFormat
 from client.virtual_films.film_style import AntiScatterGrid, FilmStyle
 from client.virtual_films.film_writing import film_dataset, write_film
 from client.virtual_films.marching import tissue_paths_mm
 
 __all__ = [
+    "HEAD_ABOVE",
     "AntiScatterGrid",
     "Film",
     "FilmFormat",
     "FilmStyle",
     "expose",
     "film_dataset",
+    "focal_sigma_mm",
+    "photons_a_pixel",
+    "shadows",
     "tissue_paths_mm",
     "write_film",
+    "write_virtual_films",
 ]

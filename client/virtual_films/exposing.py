@@ -16,7 +16,7 @@ from common.geometry import Beam, Geometry
 from common.spectrum import absorbed_share, photons_by_energy, photons_per_mm2, transmission
 
 # What is thicker than so much attenuation belongs to the head, for the mean ratio of scatter.
-_HEAD_ABOVE = 0.5
+HEAD_ABOVE = 0.5
 _FWHM_PER_SIGMA = 2.3548
 # Edge of the lead letter, and its distance from the field's corner.
 _LETTER_MM, _LETTER_MARGIN_MM = 16.0, 6.0
@@ -70,9 +70,9 @@ def expose(
     """
     paths = tissue_paths_mm(volume_hu, voxel_mm, geometry, beam)
     behind = transmission(style.spectrum, paths[0], paths[1])
-    opened, lead = _shadows(geometry, style)
+    opened, lead = shadows(geometry, style)
     share = np.where(opened & ~lead, 1.0, style.leak)
-    primary = _blurred(behind * share, _focal_sigma_mm(geometry, style) / geometry.pixel_mm)
+    primary = _blurred(behind * share, focal_sigma_mm(geometry, style) / geometry.pixel_mm)
     signal = primary + _scatter(behind, np.where(opened, 1.0, style.leak), geometry, style)
     return Film(_detected(signal, geometry, style, seed), opened & ~lead, paths, beam, geometry, style)
 
@@ -81,7 +81,7 @@ def _scatter(behind: Image, share: Image, geometry: Geometry, style: FilmStyle) 
     """Light of scattered photons: what scatters is what interacts, P times -ln P; beside the detector nothing does."""
     interacting = -behind * np.log(behind) * share
     spread = ndimage.gaussian_filter(interacting, style.scatter_sigma_mm / geometry.pixel_mm, mode="constant")
-    head = (-np.log(behind) > _HEAD_ABOVE) & (share == 1.0)
+    head = (-np.log(behind) > HEAD_ABOVE) & (share == 1.0)
     if style.scatter_at_detector == 0 or not head.any():
         return np.zeros_like(behind)
     return np.asarray(spread * (style.scatter_at_detector / (spread / behind)[head].mean()), dtype=np.float64)
@@ -93,14 +93,20 @@ def _detected(signal: Image, geometry: Geometry, style: FilmStyle, seed: int) ->
     sigma = style.detector_sigma_mm / geometry.pixel_mm
     if style.kerma_ugy == 0:
         return _blurred(signal, sigma)
-    absorbed = float((photons_by_energy(style.spectrum) * absorbed_share()).sum())
-    through = 1.0 if style.grid is None else style.grid.primary_share
-    photons = photons_per_mm2(style.spectrum, style.kerma_ugy) * geometry.pixel_mm**2 * absorbed * through
+    photons = photons_a_pixel(geometry, style)
     counted = _blurred(random.poisson(signal * photons).astype(np.float64), sigma)
     return np.asarray((counted + random.normal(0, style.electronic_photons, signal.shape)) / photons)
 
 
-def _focal_sigma_mm(geometry: Geometry, style: FilmStyle) -> float:
+def photons_a_pixel(geometry: Geometry, style: FilmStyle) -> float:
+    """Photons that the detector stops in a pixel of the open field."""
+    absorbed = float((photons_by_energy(style.spectrum) * absorbed_share()).sum())
+    through = 1.0 if style.grid is None else style.grid.primary_share
+    return photons_per_mm2(style.spectrum, style.kerma_ugy) * geometry.pixel_mm**2 * absorbed * through
+
+
+def focal_sigma_mm(geometry: Geometry, style: FilmStyle) -> float:
+    """SD at the detector of the focal spot's shadow of an edge at the isocentre."""
     magnified = geometry.source_detector_mm / geometry.source_patient_mm - 1
     return style.focal_spot_mm * magnified / _FWHM_PER_SIGMA
 
@@ -111,8 +117,8 @@ def _blurred(image: Image, sigma_pixels: float) -> Image:
     return np.asarray(ndimage.gaussian_filter(image, sigma_pixels, mode="nearest"), dtype=np.float64)
 
 
-def _shadows(geometry: Geometry, style: FilmStyle) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Where the collimator is open, and where the lead letter lies: both (rows, columns)."""
+def shadows(geometry: Geometry, style: FilmStyle) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Where the collimator is open, and where the lead letter lies: both (rows, columns) bool."""
     rows, columns = geometry.detector_shape
     full = rows * geometry.pixel_mm, columns * geometry.pixel_mm
     wanted = style.field_mm or full

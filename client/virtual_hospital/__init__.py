@@ -4,13 +4,16 @@ from client.virtual_hospital.dicom_archive import write_series, write_virtual_ar
 from client.virtual_hospital.faults import FAULTS, Fault
 from client.virtual_hospital.head_source import find_head, read_head
 from client.virtual_hospital.identifiers import digest, patient_id, virtual_uid
-from client.virtual_hospital.scanner_style import STYLES, acquire
+from client.virtual_hospital.scanner_style import STYLES, ScannerStyle, acquire
+from client.virtual_hospital.virtual_anatomy import VirtualAnatomy
 from client.virtual_hospital.virtual_object import virtual_object
 
 __all__ = [
     "FAULTS",
     "STYLES",
     "Fault",
+    "ScannerStyle",
+    "VirtualAnatomy",
     "acquire",
     "digest",
     "find_head",

@@ -10,28 +10,20 @@ from pathlib import Path
 from typing import final
 
 import numpy as np
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.filewriter import dcmwrite
 from pydicom.uid import CTImageStorage
 
-from client.phantom import AIR_HU, procedural_head
 from client.virtual_hospital.faults import Fault
-from client.virtual_hospital.head_deformation import random_deformation
-from client.virtual_hospital.head_source import HeadVolume, read_head
 from client.virtual_hospital.identifiers import digest, virtual_uid
 from client.virtual_hospital.scanner_style import Acquisition, ScannerStyle, acquire
+from client.virtual_hospital.virtual_anatomy import VirtualAnatomy
 from client.virtual_hospital.virtual_object import virtual_object
 from common.errors import ExitCode, Refusal
 from common.files import disk_refusals
-from common.geometry import Grid
 
-HEAD_EXTENT_MM = 232.0
-COARSEST_VOXEL_MM = 3.2
-QUICK_MATRIX, QUICK_VOXEL_MM, FINEST_VOXEL_MM = 256, 1.8, 1.2
 MAXIMUM_PATIENTS = 10_000
 MINIMUM_MATRIX, MAXIMUM_MATRIX = 64, 1024
-_ROOM_MM = 12.0
 _LOWEST_STORED, _HIGHEST_STORED = -(2**15), 2**15 - 1
 _STUDY_TIME = "120000"
 
@@ -67,7 +59,7 @@ def write_virtual_archive(
         patients: number of series, 1 to 10000.
         style: the scanner.
         seed: at least 0; every patient's anatomy, scan and identifiers derive from it.
-        head: a real head, as :func:`read_head` takes it, that every patient is a deformation of; without it each
+        head: a real head, as :class:`VirtualAnatomy` takes it, that every patient is a deformation of; without it each
             patient is a procedural head.
         matrix: pixels along each side of a slice, 64 to 1024; the field of view is the style's whatever the matrix.
         faults: of the last patients' series, one each in this order; at most as many as patients.
@@ -82,13 +74,11 @@ def write_virtual_archive(
         mend = f"write {len(faults)} patients or more: each fault has one of its own"
         raise Refusal(ExitCode.SETTINGS_INVALID, f"{len(faults)} faults", where=f"{patients} patients", mend=mend)
     _prepare(root)
-    source = None if head is None else _with_room(read_head(head))
+    anatomy = VirtualAnatomy(style, seed, head, matrix)
     files = 0
     for number in range(1, patients + 1):
-        # Seeds of patients follow from the archive's through a hash, so that neighbouring archives share no patient.
-        own = int.from_bytes(digest(seed, "patient", number)[:7], "big")
-        volume, voxel_mm = _anatomy(source, own, style.pixel_mm * style.matrix / matrix, matrix)
-        acquisition = acquire(volume, voxel_mm, style, own, matrix=matrix)
+        volume, voxel_mm = anatomy.patient(number)
+        acquisition = acquire(volume, voxel_mm, style, anatomy.seed_of(number), matrix=matrix)
         place = number - 1 - (patients - len(faults))
         fault = faults[place] if place >= 0 else None
         files += write_series(root, acquisition, style, seed=seed, number=number, fault=fault)
@@ -115,25 +105,6 @@ def _prepare(root: Path) -> None:
     if not empty:
         mend = "name a new or an empty folder: archives are not mixed"
         raise Refusal(ExitCode.DISK_UNWRITABLE, "the archive's folder is not empty", where=str(root), mend=mend)
-
-
-def _with_room(head: HeadVolume) -> HeadVolume:
-    """Air around the head, so that a larger or turned one still fits."""
-    room = round(_ROOM_MM / head.voxel_mm)
-    padded = np.pad(head.volume_hu, room, constant_values=int(AIR_HU))
-    return HeadVolume(volume_hu=padded, voxel_mm=head.voxel_mm, name=head.name)
-
-
-def _anatomy(source: HeadVolume | None, seed: int, pixel_mm: float, matrix: int) -> tuple[NDArray[np.int16], float]:
-    if source is not None:
-        shape = source.volume_hu.shape
-        deformation = random_deformation(seed, (shape[0], shape[1], shape[2]), source.voxel_mm)
-        return deformation.apply(source.volume_hu), source.voxel_mm
-    # No finer than the pixels show, nor than the time for a small matrix allows.
-    finest_mm = QUICK_VOXEL_MM if matrix <= QUICK_MATRIX else FINEST_VOXEL_MM
-    voxel_mm = min(max(pixel_mm, finest_mm), COARSEST_VOXEL_MM)
-    cells = round(HEAD_EXTENT_MM / voxel_mm)
-    return procedural_head(seed, Grid(shape=(cells, cells, cells), voxel_mm=voxel_mm)), voxel_mm
 
 
 def write_series(

@@ -82,6 +82,16 @@ _METHODS = (
         text="the network trained in this run: two radiographs in, one CT volume out.",
     ),
     MethodDefinition(
+        name="generator_on_films",
+        label="Generator, on films",
+        text="the same network, shown the patients' own films instead of DRRs, of the cases that have films.",
+    ),
+    MethodDefinition(
+        name="generator_on_drrs",
+        label="Generator, on DRRs",
+        text="the same network, shown DRRs of the patients' CT instead of their own films.",
+    ),
+    MethodDefinition(
         name="mean_volume",
         label="Mean volume",
         text="the mean of the centre's other cases (at a training centre: of its training cases). It looks at no "

@@ -12,6 +12,7 @@ from common.networks.discriminator import Discriminator, PatchDiscriminator
 from common.networks.generator import Generator, Prediction
 from common.networks.lifting_generator import LiftingGenerator
 from common.networks.parameters import load_parameters
+from common.networks.radiograph_input import network_input
 from common.networks.x2ct import X2ctGenerator
 from common.study import Study
 
@@ -49,4 +50,5 @@ __all__ = [
     "build_discriminator",
     "build_generator",
     "load_parameters",
+    "network_input",
 ]

@@ -6,6 +6,7 @@ from typing import final
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from common.attenuation import hu_to_mu
 from common.geometry import Geometry, Grid
@@ -15,6 +16,10 @@ from common.study import Window
 DAMPING = 0.9
 # Share of a seen gain or offset that stays unexplained and goes into the volume: AFFINE_PULL / (1 + AFFINE_PULL).
 AFFINE_PULL = 0.03
+# Scatter that was not taken off varies over centimetres. What a volume leaves unexplained over such lengths, as a root
+# mean square of line integrals, is scatter rather than anatomy from here on.
+SCATTER_MM = 45.0
+MOST_UNEXPLAINED = 0.35
 
 
 @final
@@ -50,12 +55,20 @@ class ProjectorConsistency(nn.Module):
     ) -> None:
         super().__init__()
         self.projector = Projector(grid, geometry)
+        self.pixel_mm = geometry.pixel_mm
         self.window = window
         self.water_mu_per_mm = water_mu_per_mm
         self.steps = steps
         self.affine = affine
 
-    def forward(self, volume: Tensor, weight: Tensor, integrals: Tensor, steps: int | None = None) -> Tensor:
+    def forward(
+        self,
+        volume: Tensor,
+        weight: Tensor,
+        integrals: Tensor,
+        steps: int | None = None,
+        exposed: Tensor | None = None,
+    ) -> Tensor:
         """The volume after all steps.
 
         Args:
@@ -63,17 +76,17 @@ class ProjectorConsistency(nn.Module):
             weight: (B, 1, z, y, x), not negative; only its proportions matter.
             integrals: (B, 2, rows, columns), measured line integrals.
             steps: as many instead of the layer's own.
+            exposed: (B, 2, rows, columns), 1 where the integrals count, else 0; None where all do.
 
         Returns:
             (B, 1, z, y, x), windowed to 0..1.
         """
         for _ in range(self.steps if steps is None else steps):
             projected = self.project(volume)
-            measured = affine_fit(integrals, projected) if self.affine else integrals
-            residual = projected - measured
+            residual = self.residual(projected, integrals, exposed)
             direction = weight * self.projector.adjoint(residual)
             with torch.no_grad():
-                length = self._step_length(direction, residual)
+                length = self._step_length(direction, residual, exposed)
             volume = (volume - DAMPING * length * direction).clamp(0, 1)
         return volume
 
@@ -83,9 +96,32 @@ class ProjectorConsistency(nn.Module):
         projected: Tensor = self.projector(hu_to_mu(hu, self.water_mu_per_mm))
         return projected
 
-    def _step_length(self, direction: Tensor, residual: Tensor) -> Tensor:
+    def residual(self, projected: Tensor, integrals: Tensor, exposed: Tensor | None) -> Tensor:
+        """What projected line integrals have too much, after the affine fit if there is one; 0 outside the mask."""
+        measured = affine_fit(integrals, projected, exposed=exposed) if self.affine else integrals
+        return projected - measured if exposed is None else (projected - measured) * exposed
+
+    @torch.no_grad()
+    def explains(self, volume: Tensor, integrals: Tensor, exposed: Tensor) -> Tensor:
+        """Whether what a volume leaves of each pair's integrals, after gain and offset, can be anatomy: (B,) bool.
+
+        Arguments as of :meth:`forward`.
+        """
+        projected = self.project(volume)
+        left = self.residual(projected, integrals, exposed)
+        reach = 2 * round(SCATTER_MM / self.pixel_mm / 2) + 1
+        around, counted = (
+            functional.avg_pool2d(image, reach, stride=1, padding=reach // 2, count_include_pad=False)
+            for image in (left, exposed)
+        )
+        smooth = around / counted.clamp(min=torch.finfo(counted.dtype).eps) * exposed
+        square = smooth.square().sum((1, 2, 3)) / exposed.sum((1, 2, 3)).clamp(min=1)
+        return square.sqrt() <= MOST_UNEXPLAINED
+
+    def _step_length(self, direction: Tensor, residual: Tensor, exposed: Tensor | None) -> Tensor:
         """Exact line search, one length per volume: <r, A d> / <A d, A d> for the residual r along direction d."""
         change = self.projector(direction)
+        change = change if exposed is None else change * exposed
         per_window_unit = self.window.width_hu * self.water_mu_per_mm / 1000.0
         above = (residual * change).sum(dim=(1, 2, 3))
         below = (change * change).sum(dim=(1, 2, 3)) * per_window_unit
@@ -94,7 +130,9 @@ class ProjectorConsistency(nn.Module):
 
 
 @torch.no_grad()
-def affine_fit(measured: Tensor, projected: Tensor, pull: float = AFFINE_PULL) -> Tensor:
+def affine_fit(
+    measured: Tensor, projected: Tensor, pull: float = AFFINE_PULL, *, exposed: Tensor | None = None
+) -> Tensor:
     """``g x + o`` for the measured integrals x of each view, close to the projected ones q.
 
     The gain 1 + c and the offset o minimise ``mean((q - x - c x - o)^2) + pull (c^2 mean(x^2) + o^2)``.
@@ -103,15 +141,23 @@ def affine_fit(measured: Tensor, projected: Tensor, pull: float = AFFINE_PULL) -
         measured: (B, 2, rows, columns), line integrals.
         projected: the same shape.
         pull: strength of the pull towards identity, above 0.
+        exposed: the same shape, 1 where pixels count, else 0; None where all do.
 
     Returns:
         The same shape, without a gradient.
     """
-    missing, pixels = projected - measured, (-2, -1)
-    mean, square = (power.mean(pixels, keepdim=True) for power in (measured, measured.square()))
-    along, above = (m.mean(pixels, keepdim=True) for m in (missing * measured, missing))
+    missing = projected - measured
+    mean, square = (_pixel_mean(power, exposed) for power in (measured, measured.square()))
+    along, above = (_pixel_mean(product, exposed) for product in (missing * measured, missing))
     stiff = 1 + pull
     determinant = (square * stiff * stiff - mean.square()).clamp(min=torch.finfo(measured.dtype).tiny)
     change = (stiff * along - mean * above) / determinant
     offset = (square * stiff * above - mean * along) / determinant
     return measured + change * measured + offset
+
+
+def _pixel_mean(images: Tensor, exposed: Tensor | None) -> Tensor:
+    """Mean over the pixels that count, with both axes kept."""
+    if exposed is None:
+        return images.mean((-2, -1), keepdim=True)
+    return (images * exposed).sum((-2, -1), keepdim=True) / exposed.sum((-2, -1), keepdim=True).clamp(min=1)

@@ -14,6 +14,7 @@ from torch.nn import functional
 from common.metrics import BRAIN_HU
 from common.networks.blocks import LEAK, ConvUnit
 from common.networks.convolution import VolumeConv3d
+from common.networks.radiograph_input import parted
 from common.networks.spectral import divide_by_largest_singular_value
 from common.projection import Lifting
 from common.study import Study, Window
@@ -44,7 +45,7 @@ class Discriminator(nn.Module, ABC):
 
         Args:
             volume: (B, 1, z, y, x), windowed to 0..1.
-            radiographs: (B, 2, rows, columns), as the generator sees them.
+            radiographs: as the generator sees them; of a film's mask it is not told.
         """
 
     def forward(self, volume: Tensor, radiographs: Tensor) -> Tensor:
@@ -80,7 +81,7 @@ class PatchDiscriminator(Discriminator):
 
     def judge(self, volume: Tensor, radiographs: Tensor) -> Judgement:
         """Scores (B, 1, z', y', x') and the features of every layer before them."""
-        lifted = self.lift(radiographs.unsqueeze(2)).squeeze(2)
+        lifted = self.lift(parted(radiographs)[0].unsqueeze(2)).squeeze(2)
         shown = [volume, detail(volume), lifted]
         if self._window is not None:
             shown.append(brain_window(volume, self._window))

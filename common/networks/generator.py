@@ -13,6 +13,7 @@ from torch.nn import functional
 from common.metrics import soft_tissue_within
 from common.networks.consistency import ProjectorConsistency
 from common.networks.moved_head import Move, MovedHead, moved_back
+from common.networks.radiograph_input import parted
 from common.networks.settled_brain import THIN_BONE_HU, SettledBrain
 from common.networks.tissues import FLOOR_SD_HU, TissueMixture
 from common.study import Study
@@ -95,6 +96,7 @@ class Generator(nn.Module, ABC):
         settings = study.networks.generator
         self.window = study.window
         self.integral_scale = study.radiograph.integral_scale
+        self.masked = study.sees_films
         self.tissues = TissueMixture(settings.tissues, study.window) if settings.tissues else None
         contents = (AIR_LOGIT,) if self.tissues is None else self.tissues.first_logits
         self._contents = len(contents)
@@ -130,7 +132,8 @@ class Generator(nn.Module, ABC):
         """Windowed volumes.
 
         Args:
-            radiographs: (B, 2, rows, columns), line integrals divided by the study's ``integral_scale``.
+            radiographs: as :func:`common.networks.network_input` makes them. A generator of a study that sees films
+                takes those without a mask to be exposed everywhere.
 
         Returns:
             (B, 1, z, y, x) in 0 to 1: 0 is the study window's lower HU bound, 1 its upper.
@@ -139,6 +142,7 @@ class Generator(nn.Module, ABC):
 
     def predict(self, radiographs: Tensor) -> Prediction:
         """The volume beside what it was before consistency, and its variance; arguments as :meth:`forward`."""
+        radiographs = self._with_mask(radiographs)
         look = self._look(radiographs) if self.training or len(self._head.moves) == 1 else self._mean_look(radiographs)
         volume = self._consistent(look, radiographs)
         if look.soft is not None and not self.training:
@@ -154,11 +158,21 @@ class Generator(nn.Module, ABC):
         if look.soft is not None:
             brain = soft_tissue_within(self._hu(look.raw), THIN_BONE_HU)
             freedom = torch.where(brain, self._brain_freedom, freedom)
-        consistent: Tensor = self.consistency(look.raw, freedom, radiographs * self.integral_scale, steps)
-        return consistent
+        measured, exposed = parted(radiographs)
+        measured = measured * self.integral_scale
+        volume: Tensor = self.consistency(look.raw, freedom, measured, steps, exposed)
+        if exposed is not None and not self.training:
+            explained = self.consistency.explains(look.raw, measured, exposed)
+            volume = torch.where(explained.view(-1, 1, 1, 1, 1), volume, look.raw)
+        return volume
 
     def _hu(self, raw: Tensor) -> Tensor:
         return self.window.low_hu + raw.detach() * self.window.width_hu
+
+    def _with_mask(self, radiographs: Tensor) -> Tensor:
+        if self.masked and parted(radiographs)[1] is None:
+            return torch.cat([radiographs, torch.ones_like(radiographs)], dim=1)
+        return radiographs
 
     def _look(self, radiographs: Tensor) -> _Look:
         drawn = self.draw(radiographs)
@@ -207,7 +221,13 @@ class Generator(nn.Module, ABC):
 def _consistency(study: Study) -> ProjectorConsistency:
     settings, water = study.networks.generator, study.radiograph.water_mu_per_mm
     return ProjectorConsistency(
-        study.grid, study.geometry, study.window, water, settings.consistency_steps, affine=settings.consistency_affine
+        study.grid,
+        study.geometry,
+        study.window,
+        water,
+        settings.consistency_steps,
+        # What calibration leaves of a film's exposure, energy and scatter is mostly a gain and an offset.
+        affine=settings.consistency_affine or study.sees_films,
     )
 
 

@@ -17,6 +17,7 @@ from common.networks.brain_atlas import BentAtlas
 from common.networks.convolution import VolumeConv3d
 from common.networks.generator import Drawn, Generator
 from common.networks.radiograph_encoder import HALVINGS, RadiographEncoder
+from common.networks.radiograph_input import parted
 from common.projection import Lifting
 from common.study import Study
 
@@ -48,7 +49,7 @@ class LiftingGenerator(Generator):
         widths, grid, geometry = study.networks.generator.widths, study.grid, study.geometry
         _check_divisible(grid, geometry, widths.stages_3d)
         factors = (2, 4)[: widths.stages_3d]
-        self.encoder = RadiographEncoder(widths.width_2d, outlets=len(factors))
+        self.encoder = RadiographEncoder(widths.width_2d, outlets=len(factors), masked=self.masked)
         self.raw_lift = Lifting(grid, geometry)
         self.lifts = nn.ModuleList(Lifting(grid.coarser(f), geometry.coarser(f)) for f in factors)
         coordinates = _coordinates(grid.coarser(2))
@@ -63,8 +64,8 @@ class LiftingGenerator(Generator):
         self.anatomy = atlas
 
     def draw(self, radiographs: Tensor) -> Drawn:
-        """(B, 2, rows, columns) to what the grid's voxels hold; see :class:`Generator`."""
-        raw = self.raw_lift(radiographs.unsqueeze(2)).squeeze(2)
+        """Radiographs, with their mask if it is ``masked``, to what the grid's voxels hold; see :class:`Generator`."""
+        raw = self.raw_lift(parted(radiographs)[0].unsqueeze(2)).squeeze(2)
         lifted = [_both_views(lift(f)) for lift, f in zip(self.lifts, self.encoder(radiographs), strict=True)]
         fine = [*lifted[0], space_to_depth(raw), self.get_buffer("coordinates")]
         held, deepest = self.volume(fine, lifted[1:])

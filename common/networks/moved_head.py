@@ -16,6 +16,7 @@ from common.geometry import Geometry, Grid
 
 Move = tuple[int, int, int]
 STAYING: Final = (0, 0, 0)
+_INSIDE: Final = 0.99
 _ALL: Final[tuple[Move, ...]] = tuple((z, y, x) for z, y, x in product((-1, 0, 1), repeat=3))
 # Voxels along z, y, x, by how many looks there are.
 MOVES: Final[dict[int, tuple[Move, ...]]] = {
@@ -45,15 +46,17 @@ class MovedHead:
         """What would be measured of the head moved by so many voxels.
 
         Args:
-            radiographs: (B, 2, rows, columns), rows from superior to inferior, columns of the frontal one from right to
-                left, of the lateral one from front to back.
+            radiographs: (B, 2 or 4, rows, columns), both views, then their masks if they have any; rows from superior
+                to inferior, columns of the frontal one from right to left, of the lateral one from front to back.
             move: voxels towards superior, posterior and left.
         """
         if move == STAYING:
             return radiographs
         up, back, left = (self._pixels * voxels for voxels in move)
-        views = [_shifted(radiographs[:, view : view + 1], -up, along) for view, along in enumerate((left, back))]
-        return torch.cat(views, dim=1)
+        alongs = (left, back) * (radiographs.shape[1] // 2)
+        views = [_shifted(radiographs[:, view : view + 1], -up, along) for view, along in enumerate(alongs)]
+        # Between pixels a mask is what lies wholly inside it.
+        return torch.cat([*views[:2], *((mask > _INSIDE).to(mask) for mask in views[2:])], dim=1)
 
 
 def moved_back(volume: Tensor, move: Move) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from common.networks.blocks import ConvUnit, ResidualUnit
+from common.networks.radiograph_input import parted
 
 HALVINGS = 4
 
@@ -21,12 +22,14 @@ class RadiographEncoder(nn.Module):
     Args:
         width: channels at full resolution; they double twice and then stay.
         outlets: 1 hands features out at half resolution, 2 at a quarter as well.
+        masked: whether another channel says what was exposed.
     """
 
-    def __init__(self, width: int, *, outlets: int) -> None:
+    def __init__(self, width: int, *, outlets: int, masked: bool = False) -> None:
         super().__init__()
         widths = [width * min(2**level, 4) for level in range(HALVINGS + 1)]
-        self.stem = ConvUnit(2, 2, width)
+        self.inputs = 3 if masked else 2
+        self.stem = ConvUnit(2, self.inputs, width)
         self.down = nn.ModuleList(
             nn.Sequential(ConvUnit(2, inputs, outputs, stride=2), ResidualUnit(2, outputs))
             for inputs, outputs in itertools.pairwise(widths)
@@ -44,15 +47,17 @@ class RadiographEncoder(nn.Module):
         """Features of both views at half and, with two outlets, quarter resolution.
 
         Args:
-            radiographs: (B, 2, rows, columns), both divisible by 16.
+            radiographs: (B, 2, rows, columns), both divisible by 16; with their mask behind them if it is ``masked``.
 
         Returns:
             (B, 2, C0, rows / 2, columns / 2) and (B, 2, C1, rows / 4, columns / 4), with ``channels`` (C0, C1).
         """
+        radiographs, exposed = parted(radiographs)
         batch, views, rows, columns = radiographs.shape
         view = torch.arange(views, dtype=radiographs.dtype, device=radiographs.device)
         view = view.view(1, views, 1, 1).expand_as(radiographs)
-        images = torch.stack([radiographs, view], dim=2).reshape(batch * views, 2, rows, columns)
+        channels = [radiographs, view] if exposed is None else [radiographs, view, exposed]
+        images = torch.stack(channels, dim=2).reshape(batch * views, self.inputs, rows, columns)
         features = [self.stem(images.contiguous(memory_format=torch.channels_last))]
         for down in self.down:
             features.append(down(features[-1]))

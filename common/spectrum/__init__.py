@@ -5,9 +5,11 @@
 """
 
 from common.spectrum.beam_quality import (
+    BONE_G_PER_CM3,
     CT_KEV,
     HEAD_BONE_MM,
     HEAD_WATER_MM,
+    WATER_G_PER_CM3,
     Spectrum,
     absorbed_share,
     bone_mu_per_mm,
@@ -19,12 +21,16 @@ from common.spectrum.beam_quality import (
     transmission,
 )
 from common.spectrum.photon_tables import PhotonTables, photon_tables
-from common.spectrum.tissue_lengths import water_and_bone
+from common.spectrum.tissue_lengths import BONE_HU, SOFT_HU, water_and_bone
 
 __all__ = [
+    "BONE_G_PER_CM3",
+    "BONE_HU",
     "CT_KEV",
     "HEAD_BONE_MM",
     "HEAD_WATER_MM",
+    "SOFT_HU",
+    "WATER_G_PER_CM3",
     "PhotonTables",
     "Spectrum",
     "absorbed_share",

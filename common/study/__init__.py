@@ -2,6 +2,7 @@
 
 from common.study.cohort_limits import CohortSettings
 from common.study.federation import Federation, WireDtype
+from common.study.film_ranges import FilmRanges
 from common.study.networks import SOFT_TISSUE_HU, DiscriminatorSettings, GeneratorSettings, Networks
 from common.study.optimisation import Optimisation
 from common.study.privacy import Privacy
@@ -16,6 +17,7 @@ __all__ = [
     "CohortSettings",
     "DiscriminatorSettings",
     "Federation",
+    "FilmRanges",
     "GeneratorSettings",
     "Networks",
     "Optimisation",

@@ -1,4 +1,4 @@
-"""The section of a study that says how its radiographs are made."""
+"""The section of a study that says which radiographs it has, and how DRRs are made."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ _CT_OF_A_HEAD_KEV = 70.0
 
 @final
 class RadiographSettings(Section):
-    """How a DRR is made from line integrals of attenuation.
+    """Which radiographs a case has, and how a DRR is made from line integrals of attenuation.
 
     Attributes:
+        source: what a case holds: DRRs of its CT alone; ``film``, its patient's own films as well, and no case
+            without them; or ``both``, films where there are any. What training takes of them says ``film.own``.
         resolution: ``grid`` projects the canonical volume in fine voxels; ``native`` projects the slices as scanned,
             masked to the body and cut to the study's box.
         effective_energy_kev: the photon energy at which a DRR's line integrals are those of the radiograph's whole
@@ -29,6 +31,7 @@ class RadiographSettings(Section):
         integral_scale: line integrals are divided by this fixed constant before the network sees them.
     """
 
+    source: Literal["drr", "film", "both"] = later("drr")
     resolution: Literal["grid", "native"] = "grid"
     effective_energy_kev: Annotated[float, Field(ge=20, le=150, allow_inf_nan=False)] = _CT_OF_A_HEAD_KEV
     spectrum: Spectrum | None = later(None)

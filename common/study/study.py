@@ -15,11 +15,12 @@ from common.geometry import Geometry, Grid
 from common.study.cohort_limits import CohortSettings
 from common.study.endpoints import Endpoints
 from common.study.federation import Federation
+from common.study.film_ranges import FilmRanges
 from common.study.networks import Networks
 from common.study.optimisation import Optimisation
 from common.study.privacy import Privacy
 from common.study.radiograph import RadiographSettings
-from common.study.section import Section
+from common.study.section import Section, later
 from common.study.widening import Widening
 from common.study.window import Window
 
@@ -40,6 +41,7 @@ class Study(Section):
     federation: Federation = Federation()
     cohort: CohortSettings = CohortSettings()
     widening: Widening = Widening()
+    film: FilmRanges = later(FilmRanges())
     privacy: Privacy = Privacy()
     endpoints: Endpoints = Endpoints()
 
@@ -48,6 +50,28 @@ class Study(Section):
         if self.networks.generator.variance != (self.optimisation.likelihood_weight > 0):
             raise ValueError("networks.generator.variance and optimisation.likelihood_weight go together")
         return self
+
+    @model_validator(mode="after")
+    def _films_have_their_source(self) -> Self:
+        if self.sees_films and self.networks.generator.name != "lifting":
+            raise ValueError('films need networks.generator.name = "lifting", which takes their mask')
+        if self.film.own is not None and self.radiograph.source == "drr":
+            raise ValueError('film.own needs radiograph.source = "film" or "both"')
+        if not self.sees_films and self.film != FilmRanges():
+            raise ValueError('film needs a share above 0, or radiograph.source = "film" or "both"')
+        return self
+
+    @property
+    def sees_films(self) -> bool:
+        """Whether a network of this study may be given films: it then has a channel for their mask."""
+        return self.radiograph.source != "drr" or self.film.share > 0
+
+    @property
+    def own_films(self) -> float:
+        """Probability that a sample which is no simulated film is a case's own films, where the case has them."""
+        if self.film.own is not None:
+            return self.film.own
+        return {"drr": 0.0, "both": 0.5, "film": 1.0}[self.radiograph.source]
 
     @classmethod
     def from_toml(cls, path: Path) -> Self:

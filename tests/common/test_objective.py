@@ -61,7 +61,7 @@ def test_reconstruction_is_the_weighted_sum_of_its_terms() -> None:
 
 def test_reprojection_is_the_mean_difference_in_units_of_the_scale() -> None:
     projected, measured = torch.tensor([1.0, 3.0]), torch.tensor([2.0, 3.0])
-    assert reprojection_loss(projected, measured, 5.0).item() == pytest.approx(0.1)
+    assert reprojection_loss(projected - measured, 5.0).item() == pytest.approx(0.1)
 
 
 def test_least_squares_losses_of_known_scores() -> None:

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from client.learning.widening.deformation import deformed
+from client.learning.widening.film_exposure import FilmExposure
+from client.learning.widening.film_plan import FilmPlan, draw_film_plan
 from client.learning.widening.plan import BRAIN_CENTRE_MM, Finding, FindingKind, Plan, draw_plans
 from client.learning.widening.scanner import scanned
 from client.learning.widening.tissue import soft_tissue, with_finding, with_other_brain, with_other_skull
@@ -15,7 +17,16 @@ from common.attenuation import hu_to_mu
 from common.projection import Projector
 from common.study import Study
 
-__all__ = ["BRAIN_CENTRE_MM", "Finding", "FindingKind", "Plan", "Widener", "soft_tissue", "with_finding"]
+__all__ = [
+    "BRAIN_CENTRE_MM",
+    "FilmPlan",
+    "Finding",
+    "FindingKind",
+    "Plan",
+    "Widener",
+    "soft_tissue",
+    "with_finding",
+]
 
 
 @final
@@ -37,10 +48,19 @@ class Widener:
         self._study = study
         self._device = device
         self._projector = Projector(study.grid, study.geometry).to(device)
+        self._films = FilmExposure(study, self._projector, device)
 
     def draw(self, count: int, random: torch.Generator) -> list[Plan]:
         """Plans for a batch, drawn on the CPU."""
         return draw_plans(self._study.widening, self._study.geometry, count, random)
+
+    def draw_film(self, plan: Plan, random: torch.Generator) -> FilmPlan:
+        """The plan of one simulated film pair of a widened head, drawn on the CPU."""
+        return draw_film_plan(self._study.film, self._study.geometry, plan.poses, random)
+
+    def filmed(self, volumes_hu: Tensor, plans: list[FilmPlan]) -> tuple[Tensor, Tensor]:
+        """Simulated films of heads that are widened already, as :meth:`FilmExposure.films` makes them."""
+        return self._films.films(volumes_hu, plans)
 
     @torch.no_grad()
     def widened(self, volumes_hu: Tensor, plans: list[Plan]) -> tuple[Tensor, Tensor]:

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 import torch
 
-from client.case import Case
+from client.case import Case, CaseFilms, FilmFacts
 from client.evaluation import StudyEvaluation, evaluate, mean_volumes_hu, summarise
 from common.exchange import Weights, weights_of
 from common.metrics.calculation import CaseMetrics, psnr_db
@@ -18,6 +18,22 @@ from common.study import Study
 Tiny = Callable[..., Study]
 MakeCases = Callable[..., list[Case]]
 CPU = torch.device("cpu")
+FILM = FilmFacts(
+    pixel_mm=0.5,
+    spacing_origin="stated",
+    magnification_origin="stated",
+    source_patient_mm=1000,
+    source_detector_mm=1200,
+    magnification=1.2,
+    kvp=75,
+    metal_share=0,
+    rotation_deg=(0, 0, 0),
+    translation_mm=(0, 0, 0),
+    depth_is_known=True,
+    likeness=0.97,
+    pose="pose_found",
+    residual=0.2,
+)
 
 
 def weights(study: Study) -> Weights:
@@ -148,3 +164,26 @@ def test_reprojection_compares_with_the_radiographs_before_noise(tiny: Tiny, mak
     # The mean of a case's twins is the case, and projects onto its own radiographs.
     assert by_method["mean_volume"] < 1e-4
     assert by_method["back_projection"] > 0.1
+
+
+def test_a_study_of_films_is_shown_films_and_says_what_drrs_would_give(tiny: Tiny, make_cases: MakeCases) -> None:
+    plain = tiny(photons=0.0)
+    study = Study.model_validate(plain.model_dump() | {"radiograph": {"source": "film", "photons": 0.0}})
+    both = Study.model_validate(plain.model_dump() | {"radiograph": {"source": "both", "photons": 0.0}})
+    cases = [
+        replace(case, films=CaseFilms(0.7 * case.integrals, np.ones(case.integrals.shape, dtype=bool), (FILM, FILM)))
+        for case in make_cases(study, 3)
+    ]
+    networks = weights(study)
+    of_films = {
+        m.method: m.metrics["psnr_db"].mean for m in StudyEvaluation(study, cases, (), CPU).run(networks).statistics
+    }
+    of_both = {
+        m.method: m.metrics["psnr_db"].mean for m in StudyEvaluation(both, cases, (), CPU).run(networks).statistics
+    }
+    assert of_films["generator"] == pytest.approx(of_both["generator_on_films"], abs=1e-6)
+    assert of_both["generator"] == pytest.approx(of_films["generator_on_drrs"], abs=1e-6)
+    assert of_films["generator"] != of_both["generator"]
+    entry = StudyEvaluation(study, cases, (), CPU).run(networks).gallery[0]
+    assert cases[0].films is not None
+    assert np.array_equal(entry.integrals, cases[0].films.integrals)

@@ -142,3 +142,40 @@ def test_training_on_widened_cases_repeats_bit_for_bit(tiny: Tiny, make_cases: M
     ]
     assert all(torch.equal(outcomes[0].generator[name], outcomes[1].generator[name]) for name in weights)
     assert outcomes[0].skipped_steps == 0
+
+
+def _with_films(study: Study, share: float) -> Study:
+    return Study.model_validate(study.model_dump() | {"film": {"share": share, "pose_deg": 3.0}})
+
+
+def test_a_share_of_the_samples_are_films_with_their_mask(tiny: Tiny, make_cases: MakeCases) -> None:
+    plain = tiny(batch_size=2)
+    cases = make_cases(plain, 4)
+    assert next(iter(Samples(plain, cases, 1))).exposed is None
+    masks = {share: [] for share in (0.5, 1.0)}
+    for share, seen in masks.items():
+        study = _with_films(plain, share)
+        for batch in islice(Samples(study, cases, 1), 8):
+            assert batch.exposed is not None
+            assert batch.exposed.shape == batch.integrals.shape
+            assert bool(torch.isfinite(batch.integrals).all())
+            seen.extend(bool((mask == 1).all()) for mask in batch.exposed)
+    assert not any(masks[1.0])
+    assert 2 <= sum(masks[0.5]) <= 14
+
+
+def test_a_film_that_is_seen_again_is_the_same(tiny: Tiny, make_cases: MakeCases) -> None:
+    study = _with_films(tiny(), 1.0)
+    cases = make_cases(study, 2)
+    one, other = (next(iter(Samples(study, cases, 1))) for _ in range(2))
+    assert torch.equal(one.integrals, other.integrals)
+    assert not torch.equal(one.integrals, next(iter(Samples(study, cases, 2))).integrals)
+
+
+def test_a_round_on_films_moves_the_network(tiny: Tiny, make_cases: MakeCases, tmp_path: Path) -> None:
+    study = _with_films(tiny(), 0.5)
+    outcome = LocalTrainer(study, make_cases(study, 2), tmp_path, torch.device("cpu")).train_round(
+        1, weights_of(build_generator(study)), None
+    )
+    assert outcome.skipped_steps == 0
+    assert outcome.losses.reprojection > 0

@@ -144,3 +144,30 @@ def test_as_many_steps_as_asked_for() -> None:
     truth, start = volumes(seed=1), volumes(seed=2)
     integrals, weight = layer(0).project(truth), torch.ones_like(start)
     assert torch.equal(layer(1)(start, weight, integrals, 3), layer(3)(start, weight, integrals))
+
+
+def test_what_was_not_exposed_moves_nothing() -> None:
+    consistency = ProjectorConsistency(GRID, GEOMETRY, Window(), WATER, 2, affine=True).double()
+    truth, start = volumes(seed=1), volumes(seed=2)
+    integrals = consistency.project(truth)
+    exposed = torch.ones_like(integrals)
+    exposed[:, :, :, :5] = 0
+    spoilt = torch.where(exposed > 0, integrals, 7.0)
+    weight = torch.ones_like(start)
+    kept, same = (consistency(start, weight, measured, exposed=exposed) for measured in (integrals, spoilt))
+    assert torch.allclose(kept, same)
+    assert not torch.allclose(consistency(start, weight, spoilt), same)
+    everywhere = consistency(start, weight, integrals, exposed=torch.ones_like(integrals))
+    assert torch.allclose(everywhere, consistency(start, weight, integrals))
+
+
+def test_light_that_varies_over_centimetres_is_taken_for_scatter() -> None:
+    consistency = ProjectorConsistency(GRID, GEOMETRY, Window(), WATER, 0, affine=True).double()
+    truth = volumes(seed=1)
+    integrals = consistency.project(truth)
+    exposed = torch.ones_like(integrals)
+    ramp = torch.linspace(-1.5, 1.5, GEOMETRY.detector_shape[1], dtype=torch.float64).expand_as(integrals)
+    grain = torch.where(torch.arange(GEOMETRY.detector_shape[1]) % 2 > 0, 0.6, -0.6).expand_as(integrals)
+    pairs = torch.cat([integrals, integrals + grain, 1.2 * integrals + 0.3, integrals + ramp])
+    found = consistency.explains(truth.expand(4, -1, -1, -1, -1), pairs, exposed.expand_as(pairs))
+    assert found.tolist() == [True, True, True, False]

@@ -121,6 +121,35 @@ def test_a_stated_spectrum_gives_the_energy_and_a_study_without_it_keeps_its_ide
     assert Study.model_validate_json(stated.canonical_json()) == stated
 
 
+def test_films_give_another_study_and_their_default_none() -> None:
+    plain = Study.from_text(SMALL, where="a")
+    default = Study.from_text(SMALL + '[radiograph]\nsource = "drr"\n[film]\nshare = 0\n', where="b")
+    assert default.sha256 == plain.sha256
+    assert not plain.sees_films
+    assert plain.own_films == 0
+    both = Study.from_text(SMALL + '[radiograph]\nsource = "both"\n[film]\nshare = 0.5\nkvp = [70, 80]\n', where="c")
+    assert both.sha256 != plain.sha256
+    assert both.sees_films
+    assert both.own_films == 0.5
+    assert both.film.expected_scatter_to_primary == 0.25
+    assert Study.model_validate_json(both.canonical_json()) == both
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('[networks.generator]\nname = "x2ct"\n[film]\nshare = 1', "lifting"),
+        ("[film]\nkvp = [70, 80]", "share above 0"),
+        ("[film]\nshare = 1\nown = 0.5", "radiograph.source"),
+        ("[film]\nshare = 1\nkvp = [80, 70]", "ascend"),
+    ],
+)
+def test_films_that_no_network_could_learn_from_are_refused(text: str, reason: str) -> None:
+    with pytest.raises(Refusal) as caught:
+        Study.from_text(SMALL + text, where="a")
+    assert reason in str(caught.value)
+
+
 def test_reading_a_study_loads_neither_torch_nor_numba() -> None:
     code = "import sys, common.study; sys.exit(bool({'torch', 'numba'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
