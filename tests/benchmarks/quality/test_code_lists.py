@@ -38,6 +38,7 @@ NO_SAY = {
     "common/projection": "heads are HU; counted where radiographs are made",
     "common/roles.py": "words",
     "common/study": "in the study's hash; the widths of named sizes are counted",
+    "common/signatures.py": "signs and verifies",
     "common/trust.py": "keys and signatures",
     "server/consortium": "admits",
     "server/link": "carries",
