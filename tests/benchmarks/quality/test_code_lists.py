@@ -43,6 +43,7 @@ NO_SAY = {
     "common/roles.py": "words",
     "common/spectrum": "of films; the benchmark's studies see none",
     "common/study": "in the study's hash; the widths of named sizes are counted",
+    "common/signatures.py": "signs and verifies",
     "common/trust.py": "keys and signatures",
     "server/consortium": "admits",
     "server/link": "carries",
