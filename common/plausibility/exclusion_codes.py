@@ -40,5 +40,6 @@ EXCLUSION_CODES = frozenset(
         "not_projected",
         "duplicate_of_patient",
         "duplicate_content",
+        "without_films",
     }
 )
