@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from flwr.app import Message
 
-from client.gate import Gate, Ledger
+from client.gate import Desk, Gate, Ledger
 from common.errors import ExitCode, Refusal
 from common.exchange import CohortFlow, EvaluateReply, MethodStatistics, MetricSums, RegisterReply, Reply, Role
 from common.study import Study
+from tests.letters import COORDINATOR, KEYS
 
 NAME_BYTES = 30
 
@@ -57,7 +58,7 @@ def _as_verdicts(study: Study) -> Reply:
 
 @pytest.mark.parametrize("smuggled", [_as_metric_names, _as_method_names, _as_verdicts])
 def test_a_picture_does_not_leave_as_names(smuggled, study: Study, train_message: Message, tmp_path: Path) -> None:
-    gate = Gate(Ledger(tmp_path / "ledger"))
+    gate = Gate(Ledger(tmp_path / "ledger"), Desk(KEYS["north"], COORDINATOR.verifying))
     with pytest.raises(Refusal) as caught:
         gate.release(smuggled(study), {}, study=study, in_reply_to=train_message)
     assert caught.value.code is ExitCode.EGRESS_REFUSED
