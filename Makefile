@@ -13,8 +13,8 @@ BENCH_BIN := $(if $(QUICK),$(BIN),$(BENCH_VENV)/bin)
 PEERS := itk-rtk itk-twoprojectionregistration torchio roma jaxtyping platformdirs
 PEERS_ALONE := diffdrr nanodrr flashdrr plastimatch
 
-.PHONY: demo test test-fast check fuzz bench-projection bench-cohort bench-quality bench-robustness bench-membership bench-pose \
-	bench-step bench-synthesize bench-gpu format clean
+.PHONY: demo demo-xray test test-fast check fuzz bench-projection bench-cohort bench-quality bench-robustness bench-membership \
+	bench-pose bench-step bench-synthesize bench-gpu format clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -23,6 +23,9 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY)  ## The main job on this machine; CT=FOLDER takes real heads.
 	$(BIN)/tomoray-coordinator demo $(if $(CT),--ct $(CT))
+
+demo-xray: $(READY)  ## A network of DRRs and one of films at three hospitals with films, twice the demo's time.
+	$(BIN)/tomoray-coordinator demo-xray
 
 test: $(READY)  ## Every test, with the real processes.
 	$(TESTS)

@@ -102,6 +102,20 @@ def demo(
     Demo(plan, stop_on_signals()).run()
 
 
+@app.command("demo-xray")
+def demo_xray(
+    output: Annotated[Path, typer.Option(help="Folder of the demo; replaced where it exists.")] = Path(
+        "runs/demo-xray"
+    ),
+    study_file: Annotated[Path, typer.Option("--study", help="Study to run.")] = Path("configs/demo-xray.toml"),
+    patients: Annotated[int | None, typer.Option(min=2, help="Virtual patients of every hospital.")] = None,
+) -> None:
+    """Two networks at three hospitals with films, one held out: of DRRs alone, and of films; side by side."""
+    from server.demo import FilmDemo
+
+    FilmDemo(study_file, output, patients, stop_on_signals()).run()
+
+
 def main() -> None:
     """Entry point of ``tomoray-coordinator``."""
     run_command("tomoray-coordinator", app)

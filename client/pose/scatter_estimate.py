@@ -17,12 +17,14 @@ Mask = NDArray[np.bool_]
 
 SPREAD_MM: Final = 45.0
 _CELL_MM: Final = 5.0
-_ROUNDS: Final = 6
+_ROUNDS: Final = 12
+# Of the way to the next estimate: taken whole, dark pixels swing between all scatter and none without a grid.
+_STRIDE: Final = 0.5
 _MOSTLY: Final = 0.99
 # What is thicker than so much attenuation belongs to the head, for the mean ratio.
 _HEAD_ABOVE: Final = 0.5
 # At least so much of a pixel's light is primary, however dark it is.
-_LEAST_PRIMARY: Final = 0.15
+_LEAST_PRIMARY: Final = 0.05
 
 
 def without_scatter(integrals: Image, exposed: Mask, pixel_mm: float, scatter_to_primary: float) -> Image:
@@ -57,7 +59,7 @@ def _scatter(light: NDArray[np.float64], field: NDArray[np.float64], cell_mm: fl
         head = (primary < np.exp(-_HEAD_ABOVE)) & (field > _MOSTLY)
         if not head.any():
             return np.asarray(np.zeros_like(light), dtype=np.float32)
-        scatter = spread * (ratio / (spread / primary)[head].mean())
+        scatter = scatter + _STRIDE * (spread * (ratio / (spread / primary)[head].mean()) - scatter)
         primary = np.maximum(light - scatter, _LEAST_PRIMARY * light)
     return np.asarray(scatter, dtype=np.float32)
 

@@ -6,7 +6,6 @@ from typing import final
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from common.attenuation import hu_to_mu
 from common.geometry import Geometry, Grid
@@ -16,10 +15,10 @@ from common.study import Window
 DAMPING = 0.9
 # Share of a seen gain or offset that stays unexplained and goes into the volume: AFFINE_PULL / (1 + AFFINE_PULL).
 AFFINE_PULL = 0.03
-# Scatter that was not taken off varies over centimetres. What a volume leaves unexplained over such lengths, as a root
-# mean square of line integrals, is scatter rather than anatomy from here on.
-SCATTER_MM = 45.0
-MOST_UNEXPLAINED = 0.35
+# Scatter adds light where there is least: behind thick bone measured integrals lag a volume's, a parabola under a
+# straight line. From so much on (root mean square of the parabola in line integrals, mean of both views) it is scatter
+# that was not taken off; what a network has wrong does not bend like that.
+MOST_BENT = 0.05
 
 
 @final
@@ -55,7 +54,6 @@ class ProjectorConsistency(nn.Module):
     ) -> None:
         super().__init__()
         self.projector = Projector(grid, geometry)
-        self.pixel_mm = geometry.pixel_mm
         self.window = window
         self.water_mu_per_mm = water_mu_per_mm
         self.steps = steps
@@ -103,20 +101,20 @@ class ProjectorConsistency(nn.Module):
 
     @torch.no_grad()
     def explains(self, volume: Tensor, integrals: Tensor, exposed: Tensor) -> Tensor:
-        """Whether what a volume leaves of each pair's integrals, after gain and offset, can be anatomy: (B,) bool.
+        """Whether what a volume leaves of each pair's integrals can be anatomy rather than scatter: (B,) bool.
 
         Arguments as of :meth:`forward`.
         """
         projected = self.project(volume)
-        left = self.residual(projected, integrals, exposed)
-        reach = 2 * round(SCATTER_MM / self.pixel_mm / 2) + 1
-        around, counted = (
-            functional.avg_pool2d(image, reach, stride=1, padding=reach // 2, count_include_pad=False)
-            for image in (left, exposed)
-        )
-        smooth = around / counted.clamp(min=torch.finfo(counted.dtype).eps) * exposed
-        square = smooth.square().sum((1, 2, 3)) / exposed.sum((1, 2, 3)).clamp(min=1)
-        return square.sqrt() <= MOST_UNEXPLAINED
+        middle = projected - _pixel_mean(projected, exposed)
+        square = middle.square()
+        tiny = torch.finfo(square.dtype).tiny
+        slope = _pixel_mean(square * middle, exposed) / _pixel_mean(square, exposed).clamp(min=tiny)
+        # Square to every gain and offset.
+        parabola = square - _pixel_mean(square, exposed) - slope * middle
+        along = _pixel_mean(integrals * parabola, exposed)
+        bent = along / _pixel_mean(parabola.square(), exposed).clamp(min=tiny).sqrt()
+        return bent.mean((1, 2, 3)) >= -MOST_BENT
 
     def _step_length(self, direction: Tensor, residual: Tensor, exposed: Tensor | None) -> Tensor:
         """Exact line search, one length per volume: <r, A d> / <A d, A d> for the residual r along direction d."""

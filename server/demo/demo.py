@@ -23,8 +23,8 @@ from common.processes import failure, start_child, stop_children
 from common.progress import ProgressFile
 from common.study import Study
 from server.coordinator import RunView
-from server.demo.demo_figures import demo_figures, show_figures
-from server.demo.hospitals import HOSPITALS, DemoPlan, VirtualHospital
+from server.demo.demo_figures import DemoFigures, demo_figures, show_figures
+from server.demo.hospitals import DemoPlan, VirtualHospital
 from server.demo.memory import PeakMemory
 from server.demo.settings_files import STATE, coordinator_file, free_port, site_file
 
@@ -50,7 +50,7 @@ class Demo:
         self._memory = PeakMemory()
         self._root = plan.output.resolve()
 
-    def run(self) -> None:
+    def run(self) -> DemoFigures:
         """Everything from empty folders to the report.
 
         Raises:
@@ -60,22 +60,24 @@ class Demo:
         study = Study.from_toml(self._plan.study)
         self._check_heads()
         self._clear()
-        self._write_archives()
+        if self._plan.archives is None:
+            self._write_archives()
         self._write_settings()
         self._federate()
         seconds, real = time.monotonic() - started, self._plan.ct is not None
         figures = demo_figures(self._root, study, seconds, self._memory.peak_bytes, real_heads=real)
         write_atomic(self._root / "demo.json", figures.model_dump_json(indent=1).encode(), mode=0o644)
         show_figures(figures, self._console)
-        pages = [self._site(hospital) / "state" / "cases.html" for hospital in HOSPITALS]
-        for hospital, page in zip(HOSPITALS, pages, strict=True):
+        pages = [self._kept(hospital) / "state" / "cases.html" for hospital in self._plan.hospitals]
+        for hospital, page in zip(self._plan.hospitals, pages, strict=True):
             if page.exists():
                 self._say(f"cases at {hospital.name}, for that site only: {page}")
         self._say(f"report: {self._root / 'report.html'}")
+        return figures
 
     def _check_heads(self) -> None:
-        if self._plan.ct is not None and len(self._plan.heads) != len(HOSPITALS):
-            what = f"{len(self._plan.heads)} heads for {len(HOSPITALS)} hospitals"
+        if self._plan.ct is not None and len(self._plan.heads) != len(self._plan.hospitals):
+            what = f"{len(self._plan.heads)} heads for {len(self._plan.hospitals)} hospitals"
             mend = "name one prefix for each hospital, separated by commas"
             raise Refusal(ExitCode.SETTINGS_INVALID, what, where="--heads", mend=mend)
 
@@ -92,8 +94,8 @@ class Demo:
 
     def _write_archives(self) -> None:
         self._say("writing virtual archives as DICOM")
-        heads = self._plan.heads if self._plan.ct else [""] * len(HOSPITALS)
-        waiting = [self._archive_command(*pair) for pair in zip(HOSPITALS, heads, strict=True)]
+        heads = self._plan.heads if self._plan.ct else [""] * len(self._plan.hospitals)
+        waiting = [self._archive_command(*pair) for pair in zip(self._plan.hospitals, heads, strict=True)]
         running: list[tuple[subprocess.Popen[bytes], Path]] = []
         try:
             while waiting or running:
@@ -115,6 +117,7 @@ class Demo:
         options = {"--patients": patients, "--style": hospital.style, "--seed": hospital.seed}
         command = [*_command("tomoray-site"), "virtual-archive", str(folder / "archive")]
         command += [str(word) for option in options.items() for word in option]
+        command += ["--films"] if self._plan.films else []
         command += [word for fault in faults for word in ("--fault", fault)]
         if self._plan.ct is not None:
             command += ["--head", str(self._plan.ct.resolve()), "--head-id", head]
@@ -126,10 +129,12 @@ class Demo:
         show_key = ["release-key", "--settings", str(self._root / "coordinator.toml")]
         self._run_to_end([*_command("tomoray-coordinator"), *show_key], self._root / "release-key.log")
         key = (self._root / STATE / "release" / "release.pub").read_text(encoding="ascii").strip()
-        for hospital in HOSPITALS:
-            folder = self._site(hospital)
+        for hospital in self._plan.hospitals:
+            folder = make_folder(self._site(hospital))
             self._run_to_end([*_command("tomoray-site"), "init", str(folder)], folder / "init.log")
-            write_document(site_file(hospital, study, self._certificate, key, port), folder / "site.toml")
+            kept = Path() if self._plan.archives is None else self._kept(hospital)
+            made = site_file(hospital, study, self._certificate, key, port, kept)
+            write_document(made, folder / "site.toml")
             admit = ["admit", hospital.name, hospital.role.value, str(folder / "site.pub")]
             command = [*_command("tomoray-coordinator"), *admit, "--admissions", str(self._root / "sites.toml")]
             self._run_to_end(command, self._root / "admit.log")
@@ -142,7 +147,7 @@ class Demo:
         sites: list[tuple[subprocess.Popen[bytes], Path]] = []
         try:
             self._await_certificate(coordinator, log)
-            for hospital in HOSPITALS:
+            for hospital in self._plan.hospitals:
                 folder = self._site(hospital)
                 command = [*_command("tomoray-site"), "start", "--settings", str(folder / "site.toml")]
                 sites.append((start_child(command, folder / "site.log"), folder / "site.log"))
@@ -158,7 +163,7 @@ class Demo:
                 _check(coordinator, log)
 
     def _watch(self, coordinator: subprocess.Popen[bytes], sites: list[tuple[subprocess.Popen[bytes], Path]]) -> None:
-        progress = {hospital.name: ProgressFile(self._site(hospital) / "state") for hospital in HOSPITALS}
+        progress = {hospital.name: ProgressFile(self._kept(hospital) / "state") for hospital in self._plan.hospitals}
         with RunView(self._root / "events.jsonl", progress, console=self._console) as view:
             while coordinator.poll() is None:
                 view.refresh()
@@ -189,6 +194,10 @@ class Demo:
 
     def _site(self, hospital: VirtualHospital) -> Path:
         return self._root / "sites" / hospital.name
+
+    def _kept(self, hospital: VirtualHospital) -> Path:
+        """The folder that holds a hospital's archive and state."""
+        return (self._plan.archives or self._root) / "sites" / hospital.name
 
     def _say(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)

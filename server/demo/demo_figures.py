@@ -15,12 +15,15 @@ from common.roles import Role
 from common.study import Study
 from server.rounds import RoundRecord, RunDirectory
 
+_OTHERWISE = ("generator_on_films", "generator_on_drrs")
+
 
 @final
 class DemoFigures(BaseModel):
     """What the demo reached at its held-out hospital; PSNR and SSIM in the study's HU window.
 
-    With ``real_heads`` every patient of a hospital is a deformation of one person's head. The mean-volume baseline then
+    ``otherwise`` is the same network on films, or on DRRs where it is shown films, of cases that have both. With
+    ``real_heads`` every patient of a hospital is a deformation of one person's head. The mean-volume baseline then
     knows the held-out person, which the network does not.
     """
 
@@ -39,6 +42,8 @@ class DemoFigures(BaseModel):
     mae_last_hu: float
     psnr_mean_volume_db: float
     psnr_back_projection_db: float
+    psnr_otherwise_db: float | None = None
+    ssim_otherwise: float | None = None
     seconds: float
     peak_rss_bytes: int
 
@@ -70,6 +75,8 @@ def demo_figures(run: Path, study: Study, seconds: float, peak_rss_bytes: int, *
         ssim_last=last["generator.ssim"],
         mae_last_hu=last["generator.mae_hu"],
         psnr_mean_volume_db=last["mean_volume.psnr_db"],
+        psnr_otherwise_db=_otherwise(last, "psnr_db"),
+        ssim_otherwise=_otherwise(last, "ssim"),
         psnr_back_projection_db=last["back_projection.psnr_db"],
         seconds=seconds,
         peak_rss_bytes=peak_rss_bytes,
@@ -108,6 +115,10 @@ def _rows(f: DemoFigures) -> list[tuple[str, str, str]]:
         ("wall time", f"{f.seconds:.0f} s", "from the command to the report, after installation"),
         ("peak memory", f"{f.peak_rss_bytes / 2**30:.2f} GiB", "sum of RSS over all processes, sampled"),
     ]
+
+
+def _otherwise(means: dict[str, float], metric: str) -> float | None:
+    return next((means[name] for name in (f"{kind}.{metric}" for kind in _OTHERWISE) if name in means), None)
 
 
 def _mean_volume(figures: DemoFigures) -> str:

@@ -52,6 +52,12 @@ HOSPITALS = (
     VirtualHospital("south", Role.TRAIN, "siemens", 16, 303, FAULTS),
     VirtualHospital("west", Role.EVALUATE, "picker-rt", 8, 404),
 )
+# Their patients have films as well; each is posed, which takes longer than to build a case.
+FILM_HOSPITALS = (
+    VirtualHospital("north", Role.TRAIN, "toshiba", 10, 505),
+    VirtualHospital("east", Role.TRAIN, "ge-hispeed", 10, 606),
+    VirtualHospital("west", Role.EVALUATE, "siemens", 6, 707),
+)
 
 
 @final
@@ -66,6 +72,9 @@ class DemoPlan:
         heads: with ``ct``, file prefixes of the heads of the hospitals in order.
         port: loopback port, or 0 for a free one.
         patients: virtual patients of every hospital, or None for each hospital's own number.
+        hospitals: who takes part.
+        films: whether their patients have films as well.
+        archives: the folder of an earlier demo whose archives and cases are used, or None to write them.
     """
 
     study: Path
@@ -74,3 +83,6 @@ class DemoPlan:
     heads: tuple[str, ...]
     port: int
     patients: int | None = None
+    hospitals: tuple[VirtualHospital, ...] = HOSPITALS
+    films: bool = False
+    archives: Path | None = None

@@ -13,8 +13,10 @@ STATE = "coordinator"
 LOOPBACK = "127.0.0.1"
 
 
-def site_file(hospital: VirtualHospital, study: Path, ca_certificate: Path, release_key: str, port: int) -> SiteFile:
-    """One hospital's settings; its archive, state and key lie beside the file."""
+def site_file(
+    hospital: VirtualHospital, study: Path, ca_certificate: Path, release_key: str, port: int, folder: Path = Path()
+) -> SiteFile:
+    """One hospital's settings; its key lies beside the file, its archive and state there too, or in another folder."""
     line = CoordinatorLine(
         address=f"{LOOPBACK}:{port}",
         ca_certificate=ca_certificate,
@@ -24,8 +26,8 @@ def site_file(hospital: VirtualHospital, study: Path, ca_certificate: Path, rele
     return SiteFile(
         name=hospital.name,
         role=hospital.role,
-        archive=Path("archive"),
-        state=Path("state"),
+        archive=folder / "archive",
+        state=folder / "state",
         studies=(study,),
         # The sites share one machine: each builds its cohort in its own process.
         workers=1,

@@ -48,9 +48,10 @@ def scattered(films: tuple[Film, Film]) -> list[tuple[Film, Image]]:
 
 
 @pytest.mark.parametrize("view", [0, 1])
-def test_scatter_is_taken_off_and_leaves_the_primary(films: tuple[Film, Film], view: int) -> None:
-    clean, full = (filmed(films[view], view, ratio)[0] for ratio in (0.0, RATIO))
-    found = without_scatter(full.integrals, full.exposed, 3.0, RATIO)
+@pytest.mark.parametrize("scatter", [RATIO, 1.0], ids=["grid", "no grid"])
+def test_scatter_is_taken_off_and_leaves_the_primary(films: tuple[Film, Film], scatter: float, view: int) -> None:
+    clean, full = (filmed(films[view], view, ratio)[0] for ratio in (0.0, scatter))
+    found = without_scatter(full.integrals, full.exposed, 3.0, scatter)
     head = clean.integrals > 0.5
     before, after = (np.abs(image - clean.integrals)[head].mean() for image in (full.integrals, found))
     assert before > 0.2

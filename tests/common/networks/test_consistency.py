@@ -161,13 +161,18 @@ def test_what_was_not_exposed_moves_nothing() -> None:
     assert torch.allclose(everywhere, consistency(start, weight, integrals))
 
 
-def test_light_that_varies_over_centimetres_is_taken_for_scatter() -> None:
+def test_scatter_bends_the_integrals_and_anatomy_gain_and_offset_do_not() -> None:
     consistency = ProjectorConsistency(GRID, GEOMETRY, Window(), WATER, 0, affine=True).double()
-    truth = volumes(seed=1)
-    integrals = consistency.project(truth)
+    thick = torch.zeros(1, 1, *GRID.shape, dtype=torch.float64)
+    # From air to bone across the detector.
+    thick[:] = torch.linspace(0, 1, GRID.shape[2], dtype=torch.float64)
+    thick[..., : GRID.shape[1] // 2, :] *= 0.5
+    integrals = consistency.project(thick)
     exposed = torch.ones_like(integrals)
-    ramp = torch.linspace(-1.5, 1.5, GEOMETRY.detector_shape[1], dtype=torch.float64).expand_as(integrals)
-    grain = torch.where(torch.arange(GEOMETRY.detector_shape[1]) % 2 > 0, 0.6, -0.6).expand_as(integrals)
-    pairs = torch.cat([integrals, integrals + grain, 1.2 * integrals + 0.3, integrals + ramp])
-    found = consistency.explains(truth.expand(4, -1, -1, -1, -1), pairs, exposed.expand_as(pairs))
-    assert found.tolist() == [True, True, True, False]
+    scattered = -torch.log(torch.exp(-integrals) + 0.1 * torch.exp(-integrals.min()))
+    pairs = torch.cat([integrals, 1.3 * integrals - 0.2, scattered, 2 * integrals - scattered])
+    volumes_alike = thick.expand(4, -1, -1, -1, -1)
+    assert consistency.explains(volumes_alike, pairs, exposed.expand_as(pairs)).tolist() == [True, True, False, True]
+    # Where nothing was exposed nothing is seen.
+    hidden = torch.where(integrals > integrals.mean(), 9.0, integrals)
+    assert consistency.explains(thick, hidden, (integrals <= integrals.mean()).double()).tolist() == [True]
