@@ -11,8 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from common.errors import ExitCode
+from common.release import release_key_of
 from common.trust import new_site_key
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -38,9 +40,11 @@ def site(tmp_path: Path, study_file: Path) -> Path:
     (tmp_path / "ca.crt").write_text("-")
     (tmp_path / "archive").mkdir()
     settings = tmp_path / "site.toml"
+    pinned = release_key_of(Ed25519PrivateKey.generate()).openssh
     settings.write_text(
         f'name = "north"\nrole = "train"\narchive = "archive"\nstate = "state"\nstudies = ["{study_file.name}"]\n'
         '[coordinator]\naddress = "127.0.0.1:1"\nca_certificate = "ca.crt"\nprivate_key = "site.key"\n'
+        f'release_key = "{pinned}"\n'
     )
     return settings
 
