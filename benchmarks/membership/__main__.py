@@ -12,11 +12,9 @@ from rich.console import Console
 
 from benchmarks.measure import Goal, conclude, show
 from benchmarks.membership.attack import Attack, attacked, errors_hu
-from benchmarks.quality.cohort import FACTS
 from benchmarks.quality.store import ROOT
 from benchmarks.quality.training import train
-from client.case import Case, drr_pair
-from client.phantom import procedural_head
+from benchmarks.robustness.short_training import procedural_case
 from common.study import CohortSettings, Privacy, Study, Widening
 
 STUDIES = ("demo", "cranial-drr-64")
@@ -55,8 +53,8 @@ def main(
 
 
 def _attack(study: Study, share: float, members: int, strangers: int) -> Attack:
-    known = [_case(study, seed) for seed in range(members)]
-    unseen = [_case(study, FIRST_STRANGER + number) for number in range(strangers)]
+    known = [procedural_case(study, seed) for seed in range(members)]
+    unseen = [procedural_case(study, FIRST_STRANGER + number) for number in range(strangers)]
     weights = train(_at_one_site(study, share), known, lambda _: None).weights
     return attacked(errors_hu(study, weights, known), errors_hu(study, weights, unseen))
 
@@ -78,12 +76,6 @@ def _at_one_site(study: Study, share: float) -> Study:
     document["federation"]["rounds"] = 1
     document |= {"cohort": CohortSettings().model_dump(), "privacy": Privacy(minimum_cases=1).model_dump()}
     return Study.model_validate(document)
-
-
-def _case(study: Study, seed: int) -> Case:
-    volume = procedural_head(seed, study.grid)
-    integrals = drr_pair(volume.astype("float32"), study.grid.voxel_mm, study.geometry, study.radiograph)
-    return Case(f"head-{seed:04d}", volume, integrals, FACTS)
 
 
 if __name__ == "__main__":

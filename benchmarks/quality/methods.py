@@ -28,7 +28,8 @@ LOCALS = tuple(f"{LOCAL}{person}" for person in PERSONS)
 # What two radiographs can tell at all, with photon noise or without.
 ORACLES: Mapping[str, bool] = {"oracle, 50 000 photons": True, "oracle, no noise": False}
 CENTRALISED = "centralised, the sites' cases"
-CENTRALISED_BRAIN = f"{CENTRALISED}, fixed atlas"
+# Networks trained on all sites' cases in one place.
+POOLED: Mapping[str, str] = {CENTRALISED: FEDERATED_AS, f"{CENTRALISED}, fixed atlas": BRAIN}
 # What one person more is worth, at equal steps.
 OF_PERSONS: Mapping[str, int] = {
     f"{FEDERATED_AS}, {name}": persons
@@ -36,7 +37,12 @@ OF_PERSONS: Mapping[str, int] = {
 }
 METHODS = (*BASELINES, *NETWORKS, CENTRALISED, FEDERATED, *LOCALS)
 FILLED = "the atlas's skull, mean brain"
-EXTRAS = (*ABLATIONS, FILLED, CENTRALISED_BRAIN, *OF_PERSONS, *(name for name in FEDERATIONS if name != FEDERATED))
+EXTRAS = (
+    *ABLATIONS,
+    FILLED,
+    *OF_PERSONS,
+    *(name for name in (*POOLED, *FEDERATIONS) if name not in {CENTRALISED, FEDERATED}),
+)
 ALONE = {*NETWORKS, *ABLATIONS}
 
 _METRIC_CODE = (
@@ -234,7 +240,7 @@ class Runner:
             return train(self._study(method, _STEPS_OF_PERSONS), fold.cases_of(OF_PERSONS[method]), lambda _: None)
         # The network on all sites' cases takes the steps of all sites together, and a site alone those of one.
         by_site = site_steps(self._budget_s, len(fold.sites))
-        if method in (CENTRALISED, CENTRALISED_BRAIN):
+        if method in POOLED:
             cases = [case for cases in fold.sites.values() for case in cases]
             return train(self._study(method, by_site * len(fold.sites)), cases, lambda _: None)
         study = self._study(method, by_site)
@@ -245,12 +251,10 @@ class Runner:
     def _study(self, method: str, steps: int) -> Study:
         """The study of a method with a number of steps at each site."""
         federation = FEDERATIONS.get(method)
-        if method in ALONE:
-            network = method
-        elif method == CENTRALISED_BRAIN:
-            network = BRAIN
+        if federation is not None:
+            network = federation.network
         else:
-            network = FEDERATED_AS if federation is None else federation.network
+            network = method if method in ALONE else POOLED.get(method, FEDERATED_AS)
         return study_of(network, self._seed, steps, federation=federation)
 
     def _key(self, method: str) -> dict[str, Any]:

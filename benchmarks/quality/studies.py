@@ -46,6 +46,7 @@ _X2CT: Options = {
 }
 _SIGMOID: Options = {"tissues_hu": (), "consistency_weight": "learned"}
 _VARIANCE: Options = {"variance": True, "consistency_weight": "variance"}
+FEDERATED_AS, FEDERATED = "lifting GAN + consistency", "federated, three sites"
 
 
 @final
@@ -79,10 +80,9 @@ class Federation:
 
     every_steps: int
     optimisation: Options = field(default_factory=dict)
-    network: str = "lifting GAN + consistency"
+    network: str = FEDERATED_AS
 
 
-FEDERATED_AS, FEDERATED = "lifting GAN + consistency", "federated, three sites"
 BRAIN, ATLAS = f"{FEDERATED_AS}, fixed atlas", f"{FEDERATED_AS}, brain atlas"
 FEDERATED_BRAIN = f"{FEDERATED}, fixed atlas"
 FEDERATIONS: Mapping[str, Federation] = {

@@ -40,7 +40,7 @@ def shortened(study: Study, steps: int, *, affine: bool) -> Study:
 
 def trained(study: Study) -> Weights:
     """The generator's weights after all steps of a study on procedural heads, noise-free."""
-    cases = [_case(study, seed) for seed in range(TRAINED_ON)]
+    cases = [procedural_case(study, seed) for seed in range(TRAINED_ON)]
     return train(study, cases, lambda _: None).weights
 
 
@@ -55,7 +55,8 @@ def known_heads(study: Study, count: int) -> list[Tensor]:
     return [torch.from_numpy(procedural_head(seed, study.grid)).float() for seed in range(count)]
 
 
-def _case(study: Study, seed: int) -> Case:
+def procedural_case(study: Study, seed: int) -> Case:
+    """A procedural head on the study's grid with its noise-free radiographs."""
     volume = procedural_head(seed, study.grid)
     integrals = drr_pair(volume.astype("float32"), study.grid.voxel_mm, study.geometry, study.radiograph)
     return Case(f"head-{seed:04d}", volume, integrals, FACTS)

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from client.virtual_films import write_virtual_films
-from client.virtual_hospital import FAULTS, STYLES, Fault, find_head, write_virtual_archive
+from client.virtual_hospital import FAULTS, STYLES, Fault, VirtualAnatomy, find_head, write_virtual_archive
 from common.errors import ExitCode, Refusal
 from common.progress_bar import progress_bar
 
@@ -61,11 +61,8 @@ def write_archive(
             of_films = bar.add_task("their films", total=patients)
             written = write_virtual_films(
                 folder,
-                patients=patients,
-                style=STYLES[style],
-                seed=seed,
-                head=source,
-                matrix=matrix,
+                VirtualAnatomy(STYLES[style], seed, source, matrix),
+                patients,
                 progress=lambda done, total: bar.update(of_films, completed=done, total=total),
             )
     console.print(

@@ -12,7 +12,7 @@ from client.virtual_films.exposing import expose
 from client.virtual_films.film_format import FilmFormat
 from client.virtual_films.film_style import AntiScatterGrid, FilmStyle
 from client.virtual_films.film_writing import write_film
-from client.virtual_hospital import ScannerStyle, VirtualAnatomy, digest
+from client.virtual_hospital import VirtualAnatomy, digest
 from common.geometry import FrontalView, Geometry, LateralView, Pose
 from common.spectrum import Spectrum
 
@@ -27,14 +27,7 @@ _FORMATS: Final = (
 
 
 def write_virtual_films(
-    root: Path,
-    *,
-    patients: int,
-    style: ScannerStyle,
-    seed: int,
-    head: Path | None = None,
-    matrix: int = 256,
-    progress: Callable[[int, int], None] | None = None,
+    root: Path, anatomy: VirtualAnatomy, patients: int, *, progress: Callable[[int, int], None] | None = None
 ) -> int:
     """Write the films of the patients of :func:`client.virtual_hospital.write_virtual_archive`, beside their CT.
 
@@ -42,7 +35,8 @@ def write_virtual_films(
     collimation and marker are each patient's.
 
     Args:
-        root, patients, style, seed, head, matrix: as the archive was written with.
+        root, patients: as the archive was written with.
+        anatomy: of the style, seed, head and matrix that the archive was written with.
         progress: called with (patients written, patients) after each patient.
 
     Returns:
@@ -51,12 +45,12 @@ def write_virtual_films(
     Raises:
         Refusal: ``DISK_FULL`` or ``DISK_UNWRITABLE``, and what reading ``head`` refuses.
     """
+    seed = anatomy.seed
     room = np.random.default_rng(int.from_bytes(digest(seed, "film room")[:7], "big"))
     kvp, has_grid = float(room.uniform(68, 85)), bool(room.random() < 0.7)
     scatter = float(room.uniform(0.8, 1.6) if has_grid else room.uniform(0.15, 0.4))
     stored_as = _FORMATS[int(room.integers(len(_FORMATS)))]
     near_mm, far_mm = (float(mm) for mm in (room.uniform(950, 1050), room.uniform(1180, 1280)))
-    anatomy = VirtualAnatomy(style, seed, head, matrix)
     for number in range(1, patients + 1):
         random = np.random.default_rng(int.from_bytes(digest(seed, "films", number)[:7], "big"))
         volume_hu, voxel_mm = anatomy.patient(number)

@@ -37,13 +37,13 @@ class VirtualAnatomy:
 
     def __init__(self, style: ScannerStyle, seed: int, head: Path | None, matrix: int) -> None:
         self._source = None if head is None else _with_room(read_head(head))
-        self._seed = seed
+        self.seed = seed
         self._pixel_mm = style.pixel_mm * style.matrix / matrix
         self._matrix = matrix
 
     def seed_of(self, number: int) -> int:
         """A patient's seed: it follows from the archive's through a hash, so that archives share no patient."""
-        return int.from_bytes(digest(self._seed, "patient", number)[:7], "big")
+        return int.from_bytes(digest(self.seed, "patient", number)[:7], "big")
 
     def patient(self, number: int) -> tuple[NDArray[np.int16], float]:
         """(z, y, x) HU of a patient, counted from 1, and the edge of its voxels in mm."""

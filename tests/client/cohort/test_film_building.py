@@ -49,7 +49,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     root = tmp_path_factory.mktemp("films")
     archive = root / "archive"
     write_virtual_archive(archive, patients=3, style=STYLE, seed=SEED, matrix=128)
-    write_virtual_films(archive, patients=2, style=STYLE, seed=SEED, matrix=128)
+    write_virtual_films(archive, VirtualAnatomy(STYLE, SEED, None, 128), 2)
     return Site(archive, root / "state", build_cohort(archive, STUDY, Role.TRAIN, root / "state", workers=1))
 
 
@@ -112,7 +112,7 @@ def test_the_films_of_another_person_are_not_used(tmp_path: Path, monkeypatch: p
     # The same identifiers, another head; procedural ones are more alike than persons.
     other = ndimage.zoom(volume_hu, (1.0, 1.12, 0.86), order=1), voxel_mm
     monkeypatch.setattr(VirtualAnatomy, "patient", lambda *_: other)
-    write_virtual_films(archive, patients=1, style=STYLE, seed=SEED, matrix=128)
+    write_virtual_films(archive, VirtualAnatomy(STYLE, SEED, None, 128), 1)
     findings = examine(archive, with_source("both"), tmp_path / "state", workers=1)
     assert findings.films is not None
     assert findings.films.pairs == {"used": 1}

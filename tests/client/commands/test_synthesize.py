@@ -20,6 +20,7 @@ from common.study import Study
 from tests.client.commands.released import Desk, desk_of
 from tests.client.pacs.hostile import JSON, Answer, HostileServer
 from tests.client.radiographs.films import SIZE, FilmWriter, frontal, head_integrals, lateral
+from tests.common.release.releases import RELEASE_TROUBLES
 from tests.conftest import SMALL
 
 READING = SMALL.replace("[federation]", "variance = true\n[optimisation]\nlikelihood_weight = 0.1\n[federation]")
@@ -140,38 +141,25 @@ def test_a_folder_without_a_second_view_says_why_the_others_were_not_used(
     ("trouble", "code"),
     [
         ("another key", ExitCode.RELEASE_NOT_SIGNED),
-        ("edited card", ExitCode.RELEASE_DAMAGED),
-        ("another format", ExitCode.RELEASE_FORMAT_UNKNOWN),
-        ("another card", ExitCode.RELEASE_CARD_INVALID),
-        ("other weights", ExitCode.RELEASE_WEIGHTS_INVALID),
         ("no key", ExitCode.USAGE),
+        *RELEASE_TROUBLES.items(),
     ],
 )
 def test_row_35_a_release_that_does_not_verify_is_never_used(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], trouble: str, code: ExitCode
 ) -> None:
-    signed = desk.signed
     if trouble == "another key":
         (desk.folder / "other").mkdir()
-        other = desk_of(desk.folder / "other", signed.card.study)
+        other = desk_of(desk.folder / "other", desk.signed.card.study)
         (desk.folder / "release.pub").write_bytes((other.folder / "release.pub").read_bytes())
-    elif trouble == "edited card":
-        text = (signed.folder / "card.json").read_text()
-        (signed.folder / "card.json").write_text(text.replace("Research.", "Everything."))
-    elif trouble == "another format":
-        signed.sign(first_line="# tomoray network release, format 7")
-    elif trouble == "another card":
-        (signed.folder / "card.json").write_text("{}")
-        signed.sign()
-    elif trouble == "other weights":
-        (signed.folder / "generator.safetensors").write_bytes(b"\0" * 64)
-        signed.sign()
-    else:
+    elif trouble == "no key":
         arguments = [
             part for part in desk.arguments(*desk.pair) if part not in {"--key", str(desk.folder / "release.pub")}
         ]
         monkeypatch.chdir(desk.folder)
         monkeypatch.setattr(Desk, "arguments", lambda *_args, **_options: arguments)
+    else:
+        desk.signed.spoil(trouble)
     assert desk.end(monkeypatch, *desk.pair) == code
     assert_refused(capsys.readouterr().err)
     assert left(desk) <= {"other"}

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from common.errors import ExitCode
 from common.exchange import CohortFlow, weights_sha256
 from common.release import (
     CardMetric,
@@ -50,9 +51,35 @@ class Signed:
             text = first_line.encode() + text[text.index(b"\n") :]
         self.sign_list(text)
 
+    def spoil(self, trouble: str) -> None:
+        """One of :data:`RELEASE_TROUBLES`."""
+        if trouble == "edited card":
+            text = (self.folder / "card.json").read_text()
+            (self.folder / "card.json").write_text(text.replace("Research.", "Everything."))
+        elif trouble == "extra file":
+            (self.folder / "run.sh").write_text("")
+        elif trouble == "another format":
+            self.sign(first_line="# tomoray network release, format 7")
+        elif trouble == "another card":
+            (self.folder / "card.json").write_text("{}")
+            self.sign()
+        else:
+            assert trouble == "other weights"
+            (self.folder / "generator.safetensors").write_bytes(b"\0" * 64)
+            self.sign()
+
     def sign_list(self, text: bytes) -> None:
         (self.folder / "SHA256SUMS").write_bytes(text)
         (self.folder / "SHA256SUMS.sig").write_bytes(signature_of(text, self.private))
+
+
+RELEASE_TROUBLES = {
+    "edited card": ExitCode.RELEASE_DAMAGED,
+    "extra file": ExitCode.RELEASE_DAMAGED,
+    "another format": ExitCode.RELEASE_FORMAT_UNKNOWN,
+    "another card": ExitCode.RELEASE_CARD_INVALID,
+    "other weights": ExitCode.RELEASE_WEIGHTS_INVALID,
+}
 
 
 def card_for(study: Study, weights: dict[str, torch.Tensor]) -> NetworkCard:
