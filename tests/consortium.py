@@ -25,7 +25,7 @@ from server.consortium import make_certificates
 from server.link import Control, Line, RoundGrid, ServerTask, SuperLink
 from tests.letters import COORDINATOR, SignedSite, key_of, line_of
 
-ECHO_SITE = Path(__file__).parent / "server" / "link" / "echo_site.py"
+ROOT = Path(__file__).parent.parent
 
 
 def free_port() -> int:
@@ -135,8 +135,8 @@ class Consortium:
 
     def process(self, site: str) -> subprocess.Popen[str]:
         """A site of its own process, which prints its events; its folder must exist."""
-        command = [sys.executable, str(ECHO_SITE), str(self.folder / site), self.superlink.address]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        command = [sys.executable, "-m", "tests.server.link.echo_site", str(self.folder / site), self.superlink.address]
+        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     @contextlib.contextmanager
     def run(self, *, bundle: bytes = BUNDLE, **options: object) -> Iterator[RoundGrid]:
