@@ -1,7 +1,7 @@
 """A site's process for tests: answers what it is asked, and prints its events.
 
-Run as ``python -m tests.server.link.echo_site FOLDER ADDRESS``. A message that says "wait at first" makes it write ``FOLDER/asked`` and never
-answer; a process that finds that file answers at once.
+Run as ``python -m tests.server.link.echo_site FOLDER ADDRESS``. A message that says "wait at first" makes it write
+``FOLDER/asked`` and never answer; a process that finds that file answers at once.
 """
 
 import signal
